@@ -1,0 +1,33 @@
+"Everything comes from settings.ini; each NAME_requirements there becomes the extra NAME."
+import shlex
+from configparser import ConfigParser
+from pathlib import Path
+
+import setuptools
+
+config = ConfigParser(delimiters=["="])
+config.read("settings.ini", encoding="utf-8")
+cfg = config["DEFAULT"]
+requirements = lambda key: shlex.split(cfg[key])
+extras = {key.removesuffix("_requirements"): requirements(key) for key in cfg if key.endswith("_requirements")}
+
+setuptools.setup(
+    name=cfg["lib_name"],
+    version=cfg["version"],
+    description=cfg["description"],
+    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author=cfg["author"],
+    author_email=cfg["author_email"],
+    license=cfg["license"].upper(),
+    url=cfg["git_url"],
+    keywords=cfg["keywords"],
+    classifiers=["Development Status :: 3 - Alpha", "Intended Audience :: Science/Research",
+                 "Natural Language :: English", "Programming Language :: Python :: 3"],
+    packages=setuptools.find_packages(include=["audiomnist_nb*"]),
+    python_requires=f">={cfg['min_python']}",
+    install_requires=requirements("requirements"),
+    extras_require=extras,
+    entry_points={"console_scripts": shlex.split(cfg["console_scripts"]),
+                  "nbdev": [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"]},
+)
