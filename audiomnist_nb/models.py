@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FCNN', 'CNN', 'pick_device', 'seeded', 'build', 'TrainedModel', 'save', 'load']
 
-# %% ../nbs/01_models.ipynb #125f9181
+# %% ../nbs/01_models.ipynb #698aa009
 import contextlib, json
 from dataclasses import dataclass, field
 from math import prod
@@ -18,14 +18,14 @@ from torch import nn
 
 from .config import FeatureConfig, InputError, LayersConfig, ModelConfig, provenance, replacing, settings_from, torch_class
 
-# %% ../nbs/01_models.ipynb #9bd23a61
+# %% ../nbs/01_models.ipynb #0d2735b9
 def _check_shape(x: torch.Tensor, input_shape: tuple[int, ...]) -> torch.Tensor:
     "`x` itself, if it is a batch of features of that shape"
     if tuple(x.shape[1:]) != tuple(input_shape):
         raise InputError(f"the model expects features {tuple(input_shape)} for each recording, got {tuple(x.shape[1:])}")
     return x
 
-# %% ../nbs/01_models.ipynb #8f185d18
+# %% ../nbs/01_models.ipynb #36dd6abd
 class FCNN(nn.Module):
     "Fully connected network: each hidden layer is linear, BatchNorm, activation; log-softmax at the end."
     def __init__(self,
@@ -47,13 +47,13 @@ class FCNN(nn.Module):
         for layer, bn in zip(self.layers, self.bn): x = self.activation(bn(layer(x)))
         return self.layers[-1](x).log_softmax(1)
 
-# %% ../nbs/01_models.ipynb #e6aa95d9
+# %% ../nbs/01_models.ipynb #5141e7b0
 def _pooled(n: int, kernel: int) -> int:
     "Length after three max-pools with stride 2"
     for _ in range(3): n = (n - kernel)//2 + 1
     return n
 
-# %% ../nbs/01_models.ipynb #5dbe8d4e
+# %% ../nbs/01_models.ipynb #d4a3896c
 class CNN(nn.Module):
     "The reference's convolutional network: three convolutions over coefficients, three linear layers, log-softmax."
     def __init__(self,
@@ -78,7 +78,7 @@ class CNN(nn.Module):
         x = nn.functional.dropout(self.fc2(self.fc1(x).relu()).relu(), 0.5, self.training)
         return self.fc3(x).log_softmax(1)
 
-# %% ../nbs/01_models.ipynb #9fa3e949
+# %% ../nbs/01_models.ipynb #9a2010a7
 def pick_device(
     name: str = "auto",   # auto, cpu, cuda, cuda:1 or mps
 ) -> torch.device:
@@ -88,7 +88,7 @@ def pick_device(
     if name.split(":")[0] not in there: raise InputError(f"device {name!r} is not there (found: {', '.join(there)})")
     return torch.device(name)
 
-# %% ../nbs/01_models.ipynb #84f9fd0f
+# %% ../nbs/01_models.ipynb #7dae7a50
 @contextlib.contextmanager
 def seeded(
     seed: int,   # of torch's generators, inside the block
@@ -98,7 +98,7 @@ def seeded(
         torch.manual_seed(seed)
         yield
 
-# %% ../nbs/01_models.ipynb #618185f1
+# %% ../nbs/01_models.ipynb #b9f29b62
 def build(
     config: ModelConfig,
     input_shape: tuple[int, ...],   # of one recording's features
@@ -113,7 +113,7 @@ def build(
     activation = torch_class("activation", config.activation.type)(**config.activation.params)
     with seeded(seed): return FCNN(input_shape, layers.hidden_sizes, layers.output_size, activation)
 
-# %% ../nbs/01_models.ipynb #f6d60546
+# %% ../nbs/01_models.ipynb #61a0f3a0
 @dataclass
 class TrainedModel:
     "A network with everything that is needed to use it again."
@@ -122,7 +122,7 @@ class TrainedModel:
     features: FeatureConfig | None = None      # how its input is made; None: the folder doesn't say
     made: dict = field(default_factory=dict)   # training settings, data, package version, git commit, metrics
 
-# %% ../nbs/01_models.ipynb #109723c9
+# %% ../nbs/01_models.ipynb #86282957
 def save(
     trained: TrainedModel,
     folder: str | Path,   # models/<name>_v<version>; an older model of that name is replaced
@@ -137,7 +137,7 @@ def save(
         (new/"settings.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     return folder
 
-# %% ../nbs/01_models.ipynb #ff2b7e54
+# %% ../nbs/01_models.ipynb #fa462305
 def load(
     folder: str | Path,               # a folder written by `save`, or by the reference pipeline
     features: FeatureConfig = None,   # checked against the folder's own; needed where it has none
@@ -146,31 +146,25 @@ def load(
     folder = Path(folder)
     if not folder.is_dir(): raise FileNotFoundError(f"{folder}: no such model folder")
     trained = _load_reference(folder, features) if list(folder.glob("*_params.json")) else _load(folder)
-    if features and trained.features: _check_same(trained.features, features, folder)
+    if features and trained.features: trained.features.expect(features, folder)
     trained.features = trained.features or features
     trained.network.eval()
     return trained
 
-# %% ../nbs/01_models.ipynb #3377c750
-def _check_same(own: FeatureConfig, given: FeatureConfig, folder: Path) -> None:
-    relevant = [key for key in FeatureConfig.model_fields if key != "padding" or not own.aggregate_over_t]
-    differ = [f"{key} {getattr(own, key)}, not {getattr(given, key)}" for key in relevant if getattr(own, key) != getattr(given, key)]
-    if differ: raise InputError(f"{folder}: the model was trained with other feature settings: {'; '.join(differ)}")
-
-# %% ../nbs/01_models.ipynb #2bc61deb
+# %% ../nbs/01_models.ipynb #2efeb670
 def _read_json(path: Path) -> dict:
     if not path.is_file(): raise InputError(f"{path.parent}: {path.name} is missing (found: {', '.join(sorted(p.name for p in path.parent.iterdir())) or 'nothing'})")
     try: return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as e: raise InputError(f"{path}: not readable as JSON ({e})") from e
 
-# %% ../nbs/01_models.ipynb #5f70cb7a
+# %% ../nbs/01_models.ipynb #03560c77
 def _fill(network: nn.Module, weights: dict, path: Path) -> nn.Module:
     "The network with these weights"
     try: network.load_state_dict(weights)
     except RuntimeError as e: raise InputError(f"{path}: the weights don't fit the settings: {str(e).splitlines()[-1].strip()}") from e
     return network
 
-# %% ../nbs/01_models.ipynb #1de59e46
+# %% ../nbs/01_models.ipynb #beff873a
 def _load(folder: Path) -> TrainedModel:
     settings, path = _read_json(folder/"settings.json"), folder/"weights.safetensors"
     for key in ("model", "input_shape"):
@@ -182,7 +176,7 @@ def _load(folder: Path) -> TrainedModel:
     except SafetensorError as e: raise InputError(f"{path}: not readable as safetensors ({e})") from e
     return TrainedModel(_fill(build(config, tuple(settings["input_shape"])), weights, path), config, features, settings.get("made", {}))
 
-# %% ../nbs/01_models.ipynb #83bde0f7
+# %% ../nbs/01_models.ipynb #05462da1
 def _load_reference(folder: Path, features: FeatureConfig | None) -> TrainedModel:
     path = next(folder.glob("*_params.json"))
     params, weights_path = _read_json(path), path.with_name(path.name.replace("_params.json", ".pth"))
@@ -195,7 +189,7 @@ def _load_reference(folder: Path, features: FeatureConfig | None) -> TrainedMode
     config, shape = (_reference_cnn if is_cnn else _reference_fcnn)(params, weights, path)
     return TrainedModel(_fill(build(config, features.shape if features else shape), weights, weights_path), config)
 
-# %% ../nbs/01_models.ipynb #ab4a22be
+# %% ../nbs/01_models.ipynb #890f3619
 def _reference_fcnn(params: dict, weights: dict, path: Path) -> tuple[ModelConfig, tuple[int]]:
     for key in ("input_size", "hidden_sizes", "output_size"):
         if key not in params: raise InputError(f"{path}: {key} is missing")
@@ -203,7 +197,7 @@ def _reference_fcnn(params: dict, weights: dict, path: Path) -> tuple[ModelConfi
     config = settings_from(ModelConfig, dict(type="FCNN", layers=layers, activation=params.get("activation_fn", {})), str(path))
     return config, (config.layers.input_size,)
 
-# %% ../nbs/01_models.ipynb #8c617bfd
+# %% ../nbs/01_models.ipynb #b749a948
 def _reference_cnn(params: dict, weights: dict, path: Path) -> tuple[ModelConfig, tuple[int, int]]:
     if not {"fc1.weight", "fc3.weight"} <= weights.keys(): raise InputError(f"{path}: the state dict beside it has no fc1 or fc3")
     columns = weights["fc1.weight"].shape[1]//32
