@@ -5,31 +5,31 @@
 # %% auto #0
 __all__ = ['app', 'Verbose', 'Jobs', 'Speakers', 'main']
 
-# %% ../nbs/04_cli.ipynb #9bd5d64d
+# %% ../nbs/04_cli.ipynb #67918628
 import logging, sys, traceback
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-# %% ../nbs/04_cli.ipynb #3863dba2
+# %% ../nbs/04_cli.ipynb #0c1bd956
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Spoken digits, from recordings to a tested model.\n\nTry `audiomnist demo` first. Paths count from here, or else from the project's folder.")
 
-# %% ../nbs/04_cli.ipynb #4dcca316
+# %% ../nbs/04_cli.ipynb #766e8191
 def _option(*names: str, help: str): return typer.Option(*names, help=help, show_default=True)
 Verbose = Annotated[bool, _option("--verbose", "-v", help="Say what is being done.")]
 Jobs = Annotated[int, _option("--jobs", "-j", help="Parallel workers; -1: one a core.")]
 Speakers = Annotated[Optional[str], _option("--speakers", help="Only these speakers, with commas between: george,lucas.")]
 
-# %% ../nbs/04_cli.ipynb #90aa37a5
+# %% ../nbs/04_cli.ipynb #9619f707
 def _setup(verbose: bool) -> None:
     "Send log messages to stderr: warnings, or with -v everything"
     logger = logging.getLogger("audiomnist_nb")
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logger.setLevel(logging.INFO if verbose else logging.WARNING)
 
-# %% ../nbs/04_cli.ipynb #3e614896
+# %% ../nbs/04_cli.ipynb #7bc32d68
 @app.callback(invoke_without_command=True)
 def _version(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False):
     if version:
@@ -37,7 +37,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Show the v
         typer.echo(__version__)
         raise typer.Exit()
 
-# %% ../nbs/04_cli.ipynb #22e3f7d8
+# %% ../nbs/04_cli.ipynb #2140eb4d
 def main(
     args: list[str] = None,   # default: the command line's
 ):
@@ -51,7 +51,7 @@ def main(
         typer.echo(f"audiomnist: {' '.join(what.split())}", err=True)
         sys.exit(2 if mistake else 1)
 
-# %% ../nbs/04_cli.ipynb #aa980f5c
+# %% ../nbs/04_cli.ipynb #796bb9b3
 @app.command("synth")
 def _synth(
     to: Annotated[Path, _option("--to", help="New folder for the recordings.")] = Path("data/raw/synthetic"),
@@ -66,7 +66,7 @@ def _synth(
     from audiomnist_nb.corpora import synthesize
     typer.echo(f"{to}: {synthesize(to, speakers, takes, seed, jobs)!r}")
 
-# %% ../nbs/04_cli.ipynb #c0637ccc
+# %% ../nbs/04_cli.ipynb #3f5d95e3
 @app.command("dataset")
 def _dataset(
     data_path: Annotated[Path, _option("--data-path", help="Folder of recordings named digit_speaker_take.wav, flat or a folder per speaker.")],
@@ -88,7 +88,7 @@ def _dataset(
     made = extract(recordings, config, jobs, strict)
     typer.echo(f"{show_path(made.save(project_root()/'data/processed'/name))}: {made!r}")
 
-# %% ../nbs/04_cli.ipynb #5cb56450
+# %% ../nbs/04_cli.ipynb #f7f42d60
 @app.command("train")
 def _train(
     data_path: Annotated[Path, _option("--data-path", help="Dataset (.npz).")],
@@ -129,7 +129,7 @@ def _train(
     typer.echo(f"model: {show_path(folder)}")
     typer.echo(f"validation accuracy: {m['valid_accuracy']:.4f}, loss: {m['valid_loss']:.4f}, epoch {m['epoch']} of {m['epochs_run']}, split by {m['split']}")
 
-# %% ../nbs/04_cli.ipynb #2a704a0d
+# %% ../nbs/04_cli.ipynb #b619e08f
 @app.command("infer")
 def _infer(
     data_path: Annotated[Path, _option("--data-path", help="A recording, or a folder of them.")],
@@ -157,7 +157,7 @@ def _infer(
     if report: typer.echo(f"report: {show_path(predictions.save(report_folder(folder, data)))}")
     typer.echo(predictions.summary())
 
-# %% ../nbs/04_cli.ipynb #ce8ce4a6
+# %% ../nbs/04_cli.ipynb #5c1dc7c7
 @app.command("demo")
 def _demo(verbose: Verbose = False):
     "The whole pipeline on synthetic voices: corpus, dataset, training, and a test on speakers that training never had."

@@ -8,7 +8,7 @@ __all__ = ['logger', 'ALIASES', 'InputError', 'nearest', 'read_yaml', 'Settings'
            'load_train_config', 'project_root', 'find_path', 'replacing', 'notebook_parameters', 'provenance',
            'show_path', 'run_log']
 
-# %% ../nbs/00_config.ipynb #7f22dedf
+# %% ../nbs/00_config.ipynb #eb2625f2
 import ast, contextlib, difflib, inspect, logging, re, shutil, subprocess, tempfile
 from pathlib import Path
 from typing import Any, Literal
@@ -16,14 +16,14 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-# %% ../nbs/00_config.ipynb #3a2bfb51
+# %% ../nbs/00_config.ipynb #f9d76725
 class InputError(ValueError):
     "Something that the user gave is wrong; the message says what, where, and what is expected."
 
-# %% ../nbs/00_config.ipynb #03b52953
+# %% ../nbs/00_config.ipynb #6c943459
 logger = logging.getLogger("audiomnist_nb")
 
-# %% ../nbs/00_config.ipynb #1265bbf3
+# %% ../nbs/00_config.ipynb #1b667179
 def nearest(
     given: str,    # what was typed
     allowed,       # the names that exist
@@ -33,14 +33,14 @@ def nearest(
     match = difflib.get_close_matches(str(given).lower(), by_lower, n=1, cutoff=0.6)
     return f"; did you mean {by_lower[match[0]]!r}?" if match else ""
 
-# %% ../nbs/00_config.ipynb #13746e1a
+# %% ../nbs/00_config.ipynb #31b7b440
 class _Loader(yaml.SafeLoader):
     "PyYAML's safe loader with YAML 1.2's floats"
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float",
     re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789"))
 
-# %% ../nbs/00_config.ipynb #10dead06
+# %% ../nbs/00_config.ipynb #444b0535
 def read_yaml(
     path: str | Path,   # a YAML file that holds one mapping
 ) -> dict:              # its content; an empty file is an empty dict
@@ -56,12 +56,12 @@ def read_yaml(
     if not isinstance(content, dict): raise InputError(f"{path}: expected 'key: value' lines, found {type(content).__name__}")
     return content
 
-# %% ../nbs/00_config.ipynb #d8056a01
+# %% ../nbs/00_config.ipynb #9439ccf2
 class Settings(BaseModel):
     "Base of all settings: unknown keys are refused, values are checked, nothing changes after loading."
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
 
-# %% ../nbs/00_config.ipynb #aeed96b5
+# %% ../nbs/00_config.ipynb #aff0e5f6
 def _field_names(cls: type, at: tuple) -> list[str]:
     "Names of the settings at the place `at` in the nested settings class `cls`"
     for part in at:
@@ -69,7 +69,7 @@ def _field_names(cls: type, at: tuple) -> list[str]:
         if not (inspect.isclass(cls) and issubclass(cls, BaseModel)): return []
     return list(cls.model_fields)
 
-# %% ../nbs/00_config.ipynb #511ad865
+# %% ../nbs/00_config.ipynb #3c07813a
 def _explain(error: dict, cls: type) -> str:
     "One pydantic error as `key: what is wrong`"
     at = tuple(part for part in error["loc"] if part not in ("bool", "int"))   # pydantic adds the alternatives of a union
@@ -81,7 +81,7 @@ def _explain(error: dict, cls: type) -> str:
     if error["type"] == "value_error": return f"{key}: {message}"
     return f"{key}: {error['input']!r} given; {message[0].lower() + message[1:]}"
 
-# %% ../nbs/00_config.ipynb #f2a0ec96
+# %% ../nbs/00_config.ipynb #bd0031ed
 def settings_from(
     cls: type,             # a `Settings` class
     values: dict,          # setting name -> value
@@ -92,7 +92,7 @@ def settings_from(
     except ValidationError as e:
         raise InputError("; ".join(f"{source}: {_explain(error, cls)}" for error in e.errors())) from e
 
-# %% ../nbs/00_config.ipynb #58332b78
+# %% ../nbs/00_config.ipynb #c9ff6721
 class FeatureConfig(Settings):
     "How a waveform becomes features."
     n_mfcc: int = Field(13, ge=1, le=128, description="number of MFCCs of a frame")
@@ -127,7 +127,7 @@ class FeatureConfig(Settings):
         "Settings from a YAML file such as `config/data/data_20f_agg.yml`"
         return settings_from(cls, read_yaml(path), str(path))
 
-# %% ../nbs/00_config.ipynb #658519b8
+# %% ../nbs/00_config.ipynb #c17b669e
 def torch_class(
     kind: str,    # "activation" or "optimizer"
     name: str,    # its name in `torch.nn` or `torch.optim`
@@ -142,7 +142,7 @@ def torch_class(
         raise ValueError(f"{name!r} is no {where}{nearest(name, names)}")
     return getattr(module, name)
 
-# %% ../nbs/00_config.ipynb #2c20fddb
+# %% ../nbs/00_config.ipynb #5074b3f7
 def _try_torch(kind: str, name: str, params: dict):
     "Make the PyTorch object once, so that a wrong parameter is found at loading"
     import torch
@@ -154,12 +154,12 @@ def _try_torch(kind: str, name: str, params: dict):
     try: cls(*args, **params)
     except (TypeError, ValueError, RuntimeError, AssertionError) as e: raise ValueError(f"{name} can't be made with {params}: {e}") from None
 
-# %% ../nbs/00_config.ipynb #391519cd
+# %% ../nbs/00_config.ipynb #b0b25599
 def _number(value: Any) -> Any:
     "A number that arrived as text (papermill's `-f` and `-r` do that with 1e-6), as a number"
     return yaml.load(value, _Loader) if isinstance(value, str) and re.match(r"[-+.]?\d", value) else value
 
-# %% ../nbs/00_config.ipynb #b7369607
+# %% ../nbs/00_config.ipynb #3a5f0ee6
 class TorchConfig(Settings):
     "The name of a PyTorch class and what it is made with."
     type: str
@@ -175,20 +175,20 @@ class TorchConfig(Settings):
         _try_torch(self._kind(), self.type, self.params)
         return self
 
-# %% ../nbs/00_config.ipynb #05ef0270
+# %% ../nbs/00_config.ipynb #86187706
 class ActivationConfig(TorchConfig):
     "A `torch.nn` activation."
     type: str = "ReLU"
     def _kind(self): return "activation"
 
-# %% ../nbs/00_config.ipynb #75ae6f59
+# %% ../nbs/00_config.ipynb #00519b40
 class OptimizerConfig(TorchConfig):
     "A `torch.optim` optimizer."
     type: str = "Adam"
     params: dict[str, Any] = {"lr": 1e-6}
     def _kind(self): return "optimizer"
 
-# %% ../nbs/00_config.ipynb #caf07c57
+# %% ../nbs/00_config.ipynb #e92dd4a0
 class LayersConfig(Settings):
     "Sizes of a fully connected network."
     input_size: int | None = Field(None, ge=1, description="values of one recording (default: what the dataset has)")
@@ -201,24 +201,24 @@ class LayersConfig(Settings):
         if not all(0 < size <= 2**16 for size in sizes): raise ValueError(f"{sizes} given; every size must be from 1 to 65536")
         return sizes
 
-# %% ../nbs/00_config.ipynb #b6187391
+# %% ../nbs/00_config.ipynb #ee4d2adb
 class ModelConfig(Settings):
     "A network: its type, sizes and activation."
     type: Literal["FCNN", "CNN"] = "FCNN"
-    layers: LayersConfig = LayersConfig()
-    activation: ActivationConfig = ActivationConfig()
+    layers: LayersConfig = Field(default_factory=LayersConfig)
+    activation: ActivationConfig = Field(default_factory=ActivationConfig)
 
     @field_validator("type", mode="before")
     @classmethod
     def _upper(cls, name: Any): return name.upper() if isinstance(name, str) else name
 
-# %% ../nbs/00_config.ipynb #f18a34bd
+# %% ../nbs/00_config.ipynb #45b347cd
 class TrainConfig(Settings):
     "All that decides what a training run gives."
     name: str = Field("mymodel", pattern=r"^[A-Za-z0-9][\w-]*$", description="name of the experiment")
     version: str = Field("0.1.0", pattern=r"^\d+(\.\d+)*$", description="its version")
-    model: ModelConfig = ModelConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
+    model: ModelConfig = Field(default_factory=ModelConfig)           # made when asked for: making one imports torch
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
     eval_split: float = Field(0.2, gt=0, lt=1, description="part of the recordings (speakers) kept for validation")
     epochs: int = Field(100, ge=1, le=100_000, description="epochs at most")
     batchsize: int = Field(32, ge=2, le=2**20, description="recordings in a step, at most")
@@ -243,18 +243,26 @@ class TrainConfig(Settings):
         "Name and version, as folders are called"
         return f"{self.name}_v{self.version.replace('.', '')}"
 
-# %% ../nbs/00_config.ipynb #414eba49
+# %% ../nbs/00_config.ipynb #5cb2a83e
 ALIASES = dict(lr="optimizer.params.lr", optimizer="optimizer.type", model="model.type",
                activation="model.activation.type", hidden_sizes="model.layers.hidden_sizes")
 
-# %% ../nbs/00_config.ipynb #5296eb47
+# %% ../nbs/00_config.ipynb #4f8a82ca
 def _set(values: dict, key: str, value: Any) -> dict:
     "`values` with the dotted `key` set, as a new dict"
     head, _, rest = key.partition(".")
     inner = values.get(head)
     return values | {head: _set(inner if isinstance(inner, dict) else {}, rest, value) if rest else value}
 
-# %% ../nbs/00_config.ipynb #5e45eb0c
+# %% ../nbs/00_config.ipynb #f06c023b
+def _other_class(values: dict, key: str, name: str) -> dict:
+    "`values` without the parameters of the class at `key` where another class takes its place; a learning rate stays"
+    old = values
+    for part in key.split("."): old = old.get(part) or {}
+    if old.get("type") == name: return values
+    return _set(values, f"{key}.params", {k: v for k, v in (old.get("params") or {}).items() if k == "lr"})
+
+# %% ../nbs/00_config.ipynb #4d5f227a
 def load_train_config(
     path: str | Path | None = None,   # YAML file such as config/models/config_20f.yml; none: the defaults
     **overrides,                      # single settings (`lr`, `epochs`, `model`, ...); None leaves the file's
@@ -265,10 +273,11 @@ def load_train_config(
         if value is None: continue
         names = [*TrainConfig.model_fields, *ALIASES]
         if key not in names: raise InputError(f"{key}: unknown setting{nearest(key, names)} (allowed: {', '.join(names)})")
+        if key in ("optimizer", "activation"): values = _other_class(values, ALIASES[key].removesuffix(".type"), value)
         values = _set(values, ALIASES.get(key, key), value)
     return settings_from(TrainConfig, values, source)
 
-# %% ../nbs/00_config.ipynb #48a64fbb
+# %% ../nbs/00_config.ipynb #b0d7fad3
 def project_root(
     start: str | Path = ".",   # where to begin
 ) -> Path:                     # the folder that holds the project's settings.ini, or `start` where none is above it
@@ -279,7 +288,7 @@ def project_root(
         if ini.is_file() and "lib_name = audiomnist_nb" in ini.read_text(encoding="utf-8"): return folder
     return start
 
-# %% ../nbs/00_config.ipynb #dfa04544
+# %% ../nbs/00_config.ipynb #5fd173f0
 def find_path(
     path: str | Path,   # as given; relative paths count from here, or else from the project's folder
 ) -> Path:              # an existing path
@@ -289,7 +298,7 @@ def find_path(
     if there.exists(): return there
     raise FileNotFoundError(f"{path}: no such file or folder")
 
-# %% ../nbs/00_config.ipynb #ee1e2710
+# %% ../nbs/00_config.ipynb #80939815
 @contextlib.contextmanager
 def replacing(
     path: str | Path,   # a file or folder to be written
@@ -305,7 +314,7 @@ def replacing(
         new.replace(path)
     finally: shutil.rmtree(work, ignore_errors=True)
 
-# %% ../nbs/00_config.ipynb #15c4bf0d
+# %% ../nbs/00_config.ipynb #5e384cc5
 def _names_set(cell: str, kind: type) -> list[str]:
     "Names that a cell assigns at its top level, with (`ast.AnnAssign`) or without (`ast.Assign`) a type"
     try: body = ast.parse(cell).body
@@ -313,7 +322,7 @@ def _names_set(cell: str, kind: type) -> list[str]:
     targets = [node.targets[0] if kind is ast.Assign else node.target for node in body if isinstance(node, kind)]
     return [target.id for target in targets if isinstance(target, ast.Name)]
 
-# %% ../nbs/00_config.ipynb #cc1d22fb
+# %% ../nbs/00_config.ipynb #53cdbbcf
 def notebook_parameters(
     cells: list[str],    # sources of the cells run so far: IPython's `In`
     namespace: dict,     # the notebook's `globals()`
@@ -325,7 +334,7 @@ def notebook_parameters(
         if name not in declared: raise InputError(f"{name}: unknown parameter{nearest(name, declared)} (allowed: {', '.join(declared)})")
     return {name: namespace[name] for name in declared if namespace[name] is not None}
 
-# %% ../nbs/00_config.ipynb #d1e2c0e4
+# %% ../nbs/00_config.ipynb #63ea1332
 def provenance() -> dict:   # package version, git commit (None outside a checkout), torch version
     "What made a dataset or a model, to be kept beside it."
     import torch
@@ -333,13 +342,13 @@ def provenance() -> dict:   # package version, git commit (None outside a checko
     git = subprocess.run(["git", "-C", str(project_root()), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True) if shutil.which("git") else None
     return dict(version=__version__, commit=git.stdout.strip() or None if git else None, torch=torch.__version__)
 
-# %% ../nbs/00_config.ipynb #5d1864a3
+# %% ../nbs/00_config.ipynb #6c14729a
 def show_path(path: str | Path) -> str:
     "`path` as seen from the project's folder, for messages and records"
     path = Path(path).resolve()
     return str(path.relative_to(project_root())) if path.is_relative_to(project_root()) else str(path)
 
-# %% ../nbs/00_config.ipynb #f8381c94
+# %% ../nbs/00_config.ipynb #4cb217ff
 @contextlib.contextmanager
 def run_log(
     path: str | Path,   # the log file; an older one is replaced
