@@ -5,31 +5,32 @@
 # %% auto #0
 __all__ = ['app', 'Verbose', 'Jobs', 'Speakers', 'main']
 
-# %% ../nbs/04_cli.ipynb #67918628
+# %% ../nbs/04_cli.ipynb #3ae5a0a6
 import logging, sys, traceback
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-# %% ../nbs/04_cli.ipynb #0c1bd956
+# %% ../nbs/04_cli.ipynb #74fef6dc
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Spoken digits, from recordings to a tested model.\n\nTry `audiomnist demo` first. Paths count from here, or else from the project's folder.")
 
-# %% ../nbs/04_cli.ipynb #766e8191
+# %% ../nbs/04_cli.ipynb #6db7cd18
 def _option(*names: str, help: str): return typer.Option(*names, help=help, show_default=True)
 Verbose = Annotated[bool, _option("--verbose", "-v", help="Say what is being done.")]
 Jobs = Annotated[int, _option("--jobs", "-j", help="Parallel workers; -1: one a core.")]
 Speakers = Annotated[Optional[str], _option("--speakers", help="Only these speakers, with commas between: george,lucas.")]
 
-# %% ../nbs/04_cli.ipynb #9619f707
+# %% ../nbs/04_cli.ipynb #501114bb
 def _setup(verbose: bool) -> None:
     "Send log messages to stderr: warnings, or with -v everything"
-    logger = logging.getLogger("audiomnist_nb")
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    logger.setLevel(logging.INFO if verbose else logging.WARNING)
+    logger, handler = logging.getLogger("audiomnist_nb"), logging.StreamHandler()
+    handler.setLevel(logging.INFO if verbose else logging.WARNING)   # the logger itself may be lower, for run.log
+    logger.setLevel(handler.level)
+    logger.handlers, logger.propagate = [handler], False
 
-# %% ../nbs/04_cli.ipynb #7bc32d68
+# %% ../nbs/04_cli.ipynb #44be3108
 @app.callback(invoke_without_command=True)
 def _version(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False):
     if version:
@@ -37,7 +38,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Show the v
         typer.echo(__version__)
         raise typer.Exit()
 
-# %% ../nbs/04_cli.ipynb #2140eb4d
+# %% ../nbs/04_cli.ipynb #6191a0ee
 def main(
     args: list[str] = None,   # default: the command line's
 ):
@@ -51,7 +52,7 @@ def main(
         typer.echo(f"audiomnist: {' '.join(what.split())}", err=True)
         sys.exit(2 if mistake else 1)
 
-# %% ../nbs/04_cli.ipynb #796bb9b3
+# %% ../nbs/04_cli.ipynb #5f101c26
 @app.command("synth")
 def _synth(
     to: Annotated[Path, _option("--to", help="New folder for the recordings.")] = Path("data/raw/synthetic"),
@@ -63,10 +64,11 @@ def _synth(
 ):
     "Make a corpus of synthetic voices (espeak-ng): the same seed, the same bytes."
     _setup(verbose)
+    from audiomnist_nb.config import show_path
     from audiomnist_nb.corpora import synthesize
-    typer.echo(f"{to}: {synthesize(to, speakers, takes, seed, jobs)!r}")
+    typer.echo(f"{show_path(to)}: {synthesize(to, speakers, takes, seed, jobs)!r}")
 
-# %% ../nbs/04_cli.ipynb #3f5d95e3
+# %% ../nbs/04_cli.ipynb #8c984db6
 @app.command("dataset")
 def _dataset(
     data_path: Annotated[Path, _option("--data-path", help="Folder of recordings named digit_speaker_take.wav, flat or a folder per speaker.")],
@@ -88,7 +90,7 @@ def _dataset(
     made = extract(recordings, config, jobs, strict)
     typer.echo(f"{show_path(made.save(project_root()/'data/processed'/name))}: {made!r}")
 
-# %% ../nbs/04_cli.ipynb #f7f42d60
+# %% ../nbs/04_cli.ipynb #8650db66
 @app.command("train")
 def _train(
     data_path: Annotated[Path, _option("--data-path", help="Dataset (.npz).")],
@@ -129,7 +131,7 @@ def _train(
     typer.echo(f"model: {show_path(folder)}")
     typer.echo(f"validation accuracy: {m['valid_accuracy']:.4f}, loss: {m['valid_loss']:.4f}, epoch {m['epoch']} of {m['epochs_run']}, split by {m['split']}")
 
-# %% ../nbs/04_cli.ipynb #b619e08f
+# %% ../nbs/04_cli.ipynb #f15aaf18
 @app.command("infer")
 def _infer(
     data_path: Annotated[Path, _option("--data-path", help="A recording, or a folder of them.")],
@@ -157,14 +159,15 @@ def _infer(
     if report: typer.echo(f"report: {show_path(predictions.save(report_folder(folder, data)))}")
     typer.echo(predictions.summary())
 
-# %% ../nbs/04_cli.ipynb #5c1dc7c7
+# %% ../nbs/04_cli.ipynb #68b2b689
 @app.command("demo")
 def _demo(verbose: Verbose = False):
     "The whole pipeline on synthetic voices: corpus, dataset, training, and a test on speakers that training never had."
-    from audiomnist_nb.config import project_root
+    from audiomnist_nb.config import project_root, show_path
     root, config = project_root(), "config/data/data_20f_notagg.yml"
     def step(command, **arguments):
-        flags = " ".join(f"--{key.replace('_', '-')}" + (f" {value}" if value is not True else "") for key, value in arguments.items())
+        shown = {key.replace("_", "-"): show_path(value) if isinstance(value, Path) else value for key, value in arguments.items()}
+        flags = " ".join(f"--{key}" + (f" {value}" if value is not True else "") for key, value in shown.items())
         typer.echo(f"\n$ audiomnist {command.__name__[1:]} {flags}")
         command(**arguments, verbose=verbose)
     for to, speakers, seed in (("data/raw/demo", 60, 0), ("data/test/demo", 20, 1)):

@@ -6,7 +6,7 @@
 __all__ = ['read_audio', 'resample', 'FeatureExtractor', 'features_of', 'plot_features', 'librosa_mfcc', 'Dataset', 'extract',
            'extract_features']
 
-# %% ../nbs/00_features.ipynb #cdc9dc89
+# %% ../nbs/00_features.ipynb #e33e42f0
 import hashlib, json, struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from .config import FeatureConfig, InputError, logger, provenance, replacing, settings_from, show_path
 from .corpora import Recording, Recordings
 
-# %% ../nbs/00_features.ipynb #38ac44e2
+# %% ../nbs/00_features.ipynb #079ac555
 def _riff_is_cut(path: Path) -> bool:
     "Whether a WAV file is shorter than its header says (a streamed file's placeholder length says nothing)"
     with open(path, "rb") as file: head = file.read(8)
@@ -31,7 +31,7 @@ def _riff_is_cut(path: Path) -> bool:
     promised = struct.unpack("<I", head[4:])[0]
     return 0 < promised < 0x7FFFF000 and promised + 8 > path.stat().st_size + 1
 
-# %% ../nbs/00_features.ipynb #2ff2fdfd
+# %% ../nbs/00_features.ipynb #f21e690c
 def read_audio(
     path: str | Path,   # WAV, FLAC, OGG, MP3 or another format of libsndfile
 ) -> tuple[np.ndarray, int]:   # waveform (n_samples,) float32 in [-1, 1], the first channel; sampling rate in Hz
@@ -46,7 +46,7 @@ def read_audio(
     if len(waveform) < promised or _riff_is_cut(path): raise InputError(f"{path}: the file is cut short")
     return _checked(waveform, path), sr
 
-# %% ../nbs/00_features.ipynb #0ebc5b26
+# %% ../nbs/00_features.ipynb #5fdb045c
 def _checked(waveform: np.ndarray, source="waveform") -> np.ndarray:
     "The waveform itself, if features can be made of it"
     if waveform.ndim != 1: raise InputError(f"{source}: expected (n_samples,), got {waveform.shape}")
@@ -54,7 +54,7 @@ def _checked(waveform: np.ndarray, source="waveform") -> np.ndarray:
     if not np.isfinite(waveform).all(): raise InputError(f"{source}: it holds NaN or infinite samples")
     return waveform
 
-# %% ../nbs/00_features.ipynb #2e23fcb4
+# %% ../nbs/00_features.ipynb #14a0166d
 def resample(
     waveform: np.ndarray,   # (n_samples,) float32
     sr: int,                # its sampling rate, Hz
@@ -65,7 +65,7 @@ def resample(
     n = int(np.ceil(len(waveform)*target_sr/sr))
     return librosa.util.fix_length(soxr.resample(waveform, sr, target_sr, quality="HQ"), size=n).astype(np.float32, copy=False)
 
-# %% ../nbs/00_features.ipynb #d3fddc3e
+# %% ../nbs/00_features.ipynb #7757ac35
 class FeatureExtractor(nn.Module):
     "Waveforms in, MFCCs out, as `librosa.feature.mfcc(fmin=20, fmax=sr/2)` defines them."
     N_MELS, TOP_DB = 128, 80.0   # librosa's defaults
@@ -114,7 +114,7 @@ class FeatureExtractor(nn.Module):
         if self.config.aggregate_over_t: return mfcc.sum(-1)/frames[:, None]
         return nn.functional.pad(mfcc, (0, self.config.padding - mfcc.shape[-1]))   # a negative number cuts
 
-# %% ../nbs/00_features.ipynb #684adbfb
+# %% ../nbs/00_features.ipynb #12588111
 @torch.inference_mode()
 def features_of(
     waveforms: list[np.ndarray],   # each (n_samples,) float32 at the extractor's rate
@@ -133,7 +133,7 @@ def features_of(
         result[batch] = extractor(x.to(device), lengths.to(device)).cpu().numpy()
     return result
 
-# %% ../nbs/00_features.ipynb #fdbe7d62
+# %% ../nbs/00_features.ipynb #51160ddc
 def plot_features(
     waveform: np.ndarray,    # (n_samples,) at the settings' rate
     config: FeatureConfig,
@@ -157,7 +157,7 @@ def plot_features(
     plt.close(figure)   # shown once, where it is returned
     return figure
 
-# %% ../nbs/00_features.ipynb #7c55f573
+# %% ../nbs/00_features.ipynb #ac19b3be
 def librosa_mfcc(
     waveform: np.ndarray,   # (n_samples,) at the settings' rate
     config: FeatureConfig,
@@ -167,7 +167,7 @@ def librosa_mfcc(
     mfcc = librosa.feature.mfcc(y=waveform, sr=c.resampling_rate, n_mfcc=c.n_mfcc, n_fft=c.n_fft, hop_length=c.hop_length, fmin=20, fmax=c.resampling_rate/2)
     return mfcc.mean(1) if c.aggregate_over_t else librosa.util.fix_length(mfcc, size=c.padding)
 
-# %% ../nbs/00_features.ipynb #cc6571e5
+# %% ../nbs/00_features.ipynb #d03fb0e5
 @dataclass(frozen=True)
 class Dataset:
     "Features of recordings, with their digits, speakers and paths."
@@ -220,7 +220,7 @@ class Dataset:
         if features and features.shape != x.shape[1:]: raise InputError(f"{path}: x has {x.shape[1:]} values a recording, the feature settings give {features.shape}")
         return cls(x, y, speaker, arrays.get("path"), config or features, json.loads(str(arrays["made"])) if "made" in arrays else {})
 
-# %% ../nbs/00_features.ipynb #48696356
+# %% ../nbs/00_features.ipynb #882c953a
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file(): raise FileNotFoundError(f"{path}: no such dataset")
     try:
@@ -228,7 +228,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     except Exception as e:   # numpy raises whatever its zip and header readers meet
         raise InputError(f"{path}: not readable as an .npz dataset ({type(e).__name__}: {e})") from e
 
-# %% ../nbs/00_features.ipynb #e0391929
+# %% ../nbs/00_features.ipynb #54a13d40
 def _checked_arrays(arrays: dict, path: Path) -> tuple[np.ndarray, np.ndarray]:
     "x and y, if a network can learn from them"
     for key in "xy":
@@ -242,7 +242,7 @@ def _checked_arrays(arrays: dict, path: Path) -> tuple[np.ndarray, np.ndarray]:
         if key in arrays and arrays[key].shape != y.shape: raise InputError(f"{path}: {key} must be {y.shape}, got {arrays[key].shape}")
     return x.astype(np.float32, copy=False), y.astype(np.int64, copy=False)
 
-# %% ../nbs/00_features.ipynb #7fa02b3d
+# %% ../nbs/00_features.ipynb #df4ccc5e
 def _read_chunk(recordings: list[Recording], extractor: FeatureExtractor) -> tuple[np.ndarray, list[Recording], list[str]]:
     "Features of the readable recordings, those recordings, and what is wrong with the others"
     waveforms, kept, wrong = [], [], []
@@ -252,7 +252,7 @@ def _read_chunk(recordings: list[Recording], extractor: FeatureExtractor) -> tup
         else: kept.append(recording)
     return features_of(waveforms, extractor), kept, wrong
 
-# %% ../nbs/00_features.ipynb #53f93fec
+# %% ../nbs/00_features.ipynb #9867132a
 def extract(
     recordings: list[Recording],   # from `corpora.scan`; every one with a digit
     config: FeatureConfig,
@@ -266,7 +266,7 @@ def extract(
     text = lambda values: np.array([str(v) for v in values])
     return Dataset(x, np.array([r.digit for r in kept], np.int64), text(r.speaker for r in kept), text(show_path(r.path) for r in kept), config, provenance())
 
-# %% ../nbs/00_features.ipynb #c0755014
+# %% ../nbs/00_features.ipynb #54191bf1
 def extract_features(
     recordings: list[Recording],   # labelled or not
     config: FeatureConfig,

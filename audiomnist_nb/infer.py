@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Predictions', 'report_folder', 'Recogniser', 'plot_answer', 'answer_html', 'panel']
 
-# %% ../nbs/03_infer.ipynb #f7197400
+# %% ../nbs/03_infer.ipynb #9c24ce9c
 import json, tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from .corpora import Recording, parse_name, scan
 from .features import FeatureExtractor, _checked, extract_features, features_of, read_audio, resample
 from .models import TrainedModel, load
 
-# %% ../nbs/03_infer.ipynb #ae255314
+# %% ../nbs/03_infer.ipynb #a3934b77
 @dataclass
 class Predictions:
     "What a model answered, recording by recording."
@@ -85,7 +85,7 @@ class Predictions:
             with replacing(folder/"cm.png") as new: self.plot().savefig(new, dpi=120)
         return folder
 
-# %% ../nbs/03_infer.ipynb #d46c8dd7
+# %% ../nbs/03_infer.ipynb #07e78133
 def report_folder(
     model: str | Path,   # model folder
     data: str | Path,    # what it was asked about
@@ -93,7 +93,7 @@ def report_folder(
     "Where the report of that model on that data goes: reports/<model>/infer_<data>"
     return project_root()/"reports"/Path(model).resolve().name/f"infer_{Path(data).resolve().stem}"
 
-# %% ../nbs/03_infer.ipynb #2510571e
+# %% ../nbs/03_infer.ipynb #c7f63939
 class Recogniser:
     "A trained model that takes recordings."
     def __init__(self,
@@ -138,19 +138,19 @@ class Recogniser:
         if not sr: raise InputError("a waveform needs its sampling rate: predict(waveform, sr)")
         return features_of([resample(_checked(waveform), sr, self.trained.features.resampling_rate)], self.extractor)
 
-# %% ../nbs/03_infer.ipynb #457fe41e
+# %% ../nbs/03_infer.ipynb #ec66cbb8
 def _recordings(what: str | Path | list) -> list[Recording]:
     "The recordings meant by a file, a folder or a list of files or recordings"
     if isinstance(what, (list, tuple)): return [r if isinstance(r, Recording) else parse_name(r) for r in what]
     return scan(what, labelled=False) if Path(what).is_dir() else _readable(Path(what))
 
-# %% ../nbs/03_infer.ipynb #d3eff9af
+# %% ../nbs/03_infer.ipynb #cdadeb61
 def _readable(path: Path) -> list[Recording]:
     "One recording, read once to fail with its own message rather than be left out"
     read_audio(path)
     return [parse_name(path)]
 
-# %% ../nbs/03_infer.ipynb #90e951f3
+# %% ../nbs/03_infer.ipynb #4cc8978d
 def plot_answer(
     probabilities: np.ndarray,   # (10,)
 ):                               # a matplotlib figure
@@ -163,7 +163,7 @@ def plot_answer(
     plt.close(figure)   # shown once, where it is returned
     return figure
 
-# %% ../nbs/03_infer.ipynb #f6b1921a
+# %% ../nbs/03_infer.ipynb #8d83d12a
 def answer_html(
     recogniser: Recogniser,
     waveform: np.ndarray,   # (n_samples,)
@@ -185,7 +185,7 @@ def answer_html(
     return (f"<p>{escape(title)}</p>{Audio(waveform, rate=sr)._repr_html_()}<h3>{probabilities.argmax()} "
             f"<small>with probability {probabilities.max():.2f}</small></h3>{picture(plot_answer(probabilities))}{picture(seen)}")
 
-# %% ../nbs/03_infer.ipynb #59bc3d61
+# %% ../nbs/03_infer.ipynb #535cd3c5
 def panel(
     recogniser: Recogniser,
     recordings: list[Recording] = (),   # to choose from

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FCNN', 'CNN', 'pick_device', 'seeded', 'build', 'TrainedModel', 'save', 'load']
 
-# %% ../nbs/01_models.ipynb #8fafdfd9
+# %% ../nbs/01_models.ipynb #fc914a42
 import contextlib, json
 from dataclasses import dataclass, field
 from math import prod
@@ -18,14 +18,14 @@ from torch import nn
 
 from .config import FeatureConfig, InputError, LayersConfig, ModelConfig, provenance, replacing, settings_from, torch_class
 
-# %% ../nbs/01_models.ipynb #100353dc
+# %% ../nbs/01_models.ipynb #2b33fbcc
 def _check_shape(x: torch.Tensor, input_shape: tuple[int, ...]) -> torch.Tensor:
     "`x` itself, if it is a batch of features of that shape"
     if tuple(x.shape[1:]) != tuple(input_shape):
         raise InputError(f"the model expects features {tuple(input_shape)} for each recording, got {tuple(x.shape[1:])}")
     return x
 
-# %% ../nbs/01_models.ipynb #d326ed59
+# %% ../nbs/01_models.ipynb #5f6ffcf2
 class FCNN(nn.Module):
     "Fully connected network: each hidden layer is linear, BatchNorm, activation; log-softmax at the end."
     def __init__(self,
@@ -47,15 +47,15 @@ class FCNN(nn.Module):
         for layer, bn in zip(self.layers, self.bn): x = self.activation(bn(layer(x)))
         return self.layers[-1](x).log_softmax(1)
 
-# %% ../nbs/01_models.ipynb #128fad10
-def _pooled(n: int, kernel: int) -> int:
-    "Length after three max-pools with stride 2"
-    for _ in range(3): n = (n - kernel)//2 + 1
+# %% ../nbs/01_models.ipynb #b3b24b90
+def _pooled(n: int) -> int:
+    "Coefficients left after three max-pools of 3 with stride 2"
+    for _ in range(3): n = (n - 3)//2 + 1
     return n
 
-# %% ../nbs/01_models.ipynb #73d9a94f
+# %% ../nbs/01_models.ipynb #9ff97989
 class CNN(nn.Module):
-    "The reference's convolutional network: three convolutions over coefficients, three linear layers, log-softmax."
+    "The reference's convolutional network: three convolutions over the coefficients of every eighth frame, three linear layers, log-softmax."
     def __init__(self,
         input_shape: tuple[int, int],   # (n_mfcc, n_frames); at least 15 coefficients
         output_size: int = 10,          # number of classes
@@ -63,7 +63,7 @@ class CNN(nn.Module):
         super().__init__()
         if len(input_shape) != 2: raise InputError(f"the CNN needs features (n_mfcc, n_frames), got {tuple(input_shape)}; set aggregate_over_t: false")
         self.input_shape = tuple(input_shape)
-        height, width = _pooled(input_shape[0], 3), _pooled(input_shape[1], 1)
+        height, width = _pooled(input_shape[0]), -(-input_shape[1]//8)
         if height < 1: raise InputError(f"the CNN needs at least 15 coefficients, got {input_shape[0]}: three poolings of 3 leave none; raise n_mfcc")
         self.conv1, self.conv2, self.conv3 = (nn.Conv2d(n, 32, (3, 1), padding=(1, 0)) for n in (1, 32, 32))
         self.fc1, self.fc2, self.fc3 = nn.Linear(32*height*width, 256), nn.Linear(256, 128), nn.Linear(128, output_size)
@@ -71,14 +71,14 @@ class CNN(nn.Module):
     def forward(self,
         x: torch.Tensor,    # (batch, n_mfcc, n_frames)
     ) -> torch.Tensor:      # (batch, output_size) log-probabilities
-        x = _check_shape(x, self.input_shape)[:, None]
+        x = _check_shape(x, self.input_shape)[:, None, :, ::8]
         for conv in (self.conv1, self.conv2, self.conv3):
-            x = nn.functional.max_pool2d(conv(x).relu(), (3, 1), 2)
+            x = nn.functional.max_pool2d(conv(x).relu(), (3, 1), (2, 1))
         x = nn.functional.dropout(x, 0.25, self.training).flatten(1)
         x = nn.functional.dropout(self.fc2(self.fc1(x).relu()).relu(), 0.5, self.training)
         return self.fc3(x).log_softmax(1)
 
-# %% ../nbs/01_models.ipynb #85b95271
+# %% ../nbs/01_models.ipynb #f8a1d0a1
 def pick_device(
     name: str = "auto",   # auto, cpu, cuda, cuda:1 or mps
 ) -> torch.device:
@@ -88,7 +88,7 @@ def pick_device(
     if name.split(":")[0] not in there: raise InputError(f"device {name!r} is not there (found: {', '.join(there)})")
     return torch.device(name)
 
-# %% ../nbs/01_models.ipynb #9a19fd85
+# %% ../nbs/01_models.ipynb #d85b06ed
 @contextlib.contextmanager
 def seeded(
     seed: int,   # of torch's generators, inside the block
@@ -98,7 +98,7 @@ def seeded(
         torch.manual_seed(seed)
         yield
 
-# %% ../nbs/01_models.ipynb #604e463e
+# %% ../nbs/01_models.ipynb #e391e1a1
 def build(
     config: ModelConfig,
     input_shape: tuple[int, ...],   # of one recording's features
@@ -113,7 +113,7 @@ def build(
     activation = torch_class("activation", config.activation.type)(**config.activation.params)
     with seeded(seed): return FCNN(input_shape, layers.hidden_sizes, layers.output_size, activation)
 
-# %% ../nbs/01_models.ipynb #77fae31b
+# %% ../nbs/01_models.ipynb #f10f4490
 @dataclass
 class TrainedModel:
     "A network with everything that is needed to use it again."
@@ -122,7 +122,7 @@ class TrainedModel:
     features: FeatureConfig | None = None      # how its input is made; None: the folder doesn't say
     made: dict = field(default_factory=dict)   # training settings, data, package version, git commit, metrics
 
-# %% ../nbs/01_models.ipynb #730f6b75
+# %% ../nbs/01_models.ipynb #b609da2d
 def save(
     trained: TrainedModel,
     folder: str | Path,   # models/<name>_v<version>; an older model of that name is replaced
@@ -137,7 +137,7 @@ def save(
         (new/"settings.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     return folder
 
-# %% ../nbs/01_models.ipynb #538a9654
+# %% ../nbs/01_models.ipynb #51cfbc8d
 def load(
     folder: str | Path,               # a folder written by `save`, or by the reference pipeline
     features: FeatureConfig = None,   # checked against the folder's own; needed where it has none
@@ -151,20 +151,20 @@ def load(
     trained.network.eval()
     return trained
 
-# %% ../nbs/01_models.ipynb #7901b3d0
+# %% ../nbs/01_models.ipynb #bd26ea95
 def _read_json(path: Path) -> dict:
     if not path.is_file(): raise InputError(f"{path.parent}: {path.name} is missing (found: {', '.join(sorted(p.name for p in path.parent.iterdir())) or 'nothing'})")
     try: return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as e: raise InputError(f"{path}: not readable as JSON ({e})") from e
 
-# %% ../nbs/01_models.ipynb #c29fce6b
+# %% ../nbs/01_models.ipynb #ab2a0769
 def _fill(network: nn.Module, weights: dict, path: Path) -> nn.Module:
     "The network with these weights"
     try: network.load_state_dict(weights)
     except RuntimeError as e: raise InputError(f"{path}: the weights don't fit the settings: {str(e).splitlines()[-1].strip()}") from e
     return network
 
-# %% ../nbs/01_models.ipynb #541434b0
+# %% ../nbs/01_models.ipynb #234a9e2c
 def _load(folder: Path) -> TrainedModel:
     settings, path = _read_json(folder/"settings.json"), folder/"weights.safetensors"
     for key in ("model", "input_shape"):
@@ -176,7 +176,7 @@ def _load(folder: Path) -> TrainedModel:
     except SafetensorError as e: raise InputError(f"{path}: not readable as safetensors ({e})") from e
     return TrainedModel(_fill(build(config, tuple(settings["input_shape"])), weights, path), config, features, settings.get("made", {}))
 
-# %% ../nbs/01_models.ipynb #95938c06
+# %% ../nbs/01_models.ipynb #b3731054
 def _load_reference(folder: Path, features: FeatureConfig | None) -> TrainedModel:
     path = next(folder.glob("*_params.json"))
     params, weights_path = _read_json(path), path.with_name(path.name.replace("_params.json", ".pth"))
@@ -189,7 +189,7 @@ def _load_reference(folder: Path, features: FeatureConfig | None) -> TrainedMode
     config, shape = (_reference_cnn if is_cnn else _reference_fcnn)(params, weights, path)
     return TrainedModel(_fill(build(config, features.shape if features else shape), weights, weights_path), config)
 
-# %% ../nbs/01_models.ipynb #82b1ad39
+# %% ../nbs/01_models.ipynb #e26834f0
 def _reference_fcnn(params: dict, weights: dict, path: Path) -> tuple[ModelConfig, tuple[int]]:
     for key in ("input_size", "hidden_sizes", "output_size"):
         if key not in params: raise InputError(f"{path}: {key} is missing")
@@ -197,7 +197,7 @@ def _reference_fcnn(params: dict, weights: dict, path: Path) -> tuple[ModelConfi
     config = settings_from(ModelConfig, dict(type="FCNN", layers=layers, activation=params.get("activation_fn", {})), str(path))
     return config, (config.layers.input_size,)
 
-# %% ../nbs/01_models.ipynb #02d5d394
+# %% ../nbs/01_models.ipynb #a3b71c2e
 def _reference_cnn(params: dict, weights: dict, path: Path) -> tuple[ModelConfig, tuple[int, int]]:
     if not {"fc1.weight", "fc3.weight"} <= weights.keys(): raise InputError(f"{path}: the state dict beside it has no fc1 or fc3")
     columns = weights["fc1.weight"].shape[1]//32
