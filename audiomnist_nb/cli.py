@@ -5,24 +5,24 @@
 # %% auto #0
 __all__ = ['app', 'Verbose', 'Jobs', 'Speakers', 'main']
 
-# %% ../nbs/04_cli.ipynb #3ae5a0a6
+# %% ../nbs/04_cli.ipynb #0534ff9b
 import logging, sys, traceback
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-# %% ../nbs/04_cli.ipynb #74fef6dc
+# %% ../nbs/04_cli.ipynb #18879fee
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Spoken digits, from recordings to a tested model.\n\nTry `audiomnist demo` first. Paths count from here, or else from the project's folder.")
 
-# %% ../nbs/04_cli.ipynb #6db7cd18
+# %% ../nbs/04_cli.ipynb #9f1685ba
 def _option(*names: str, help: str): return typer.Option(*names, help=help, show_default=True)
 Verbose = Annotated[bool, _option("--verbose", "-v", help="Say what is being done.")]
 Jobs = Annotated[int, _option("--jobs", "-j", help="Parallel workers; -1: one a core.")]
 Speakers = Annotated[Optional[str], _option("--speakers", help="Only these speakers, with commas between: george,lucas.")]
 
-# %% ../nbs/04_cli.ipynb #501114bb
+# %% ../nbs/04_cli.ipynb #c4d081b0
 def _setup(verbose: bool) -> None:
     "Send log messages to stderr: warnings, or with -v everything"
     logger, handler = logging.getLogger("audiomnist_nb"), logging.StreamHandler()
@@ -30,7 +30,7 @@ def _setup(verbose: bool) -> None:
     logger.setLevel(handler.level)
     logger.handlers, logger.propagate = [handler], False
 
-# %% ../nbs/04_cli.ipynb #44be3108
+# %% ../nbs/04_cli.ipynb #c465921b
 @app.callback(invoke_without_command=True)
 def _version(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False):
     if version:
@@ -38,7 +38,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Show the v
         typer.echo(__version__)
         raise typer.Exit()
 
-# %% ../nbs/04_cli.ipynb #6191a0ee
+# %% ../nbs/04_cli.ipynb #78768e31
 def main(
     args: list[str] = None,   # default: the command line's
 ):
@@ -52,7 +52,7 @@ def main(
         typer.echo(f"audiomnist: {' '.join(what.split())}", err=True)
         sys.exit(2 if mistake else 1)
 
-# %% ../nbs/04_cli.ipynb #5f101c26
+# %% ../nbs/04_cli.ipynb #538e1571
 @app.command("synth")
 def _synth(
     to: Annotated[Path, _option("--to", help="New folder for the recordings.")] = Path("data/raw/synthetic"),
@@ -68,7 +68,7 @@ def _synth(
     from audiomnist_nb.corpora import synthesize
     typer.echo(f"{show_path(to)}: {synthesize(to, speakers, takes, seed, jobs)!r}")
 
-# %% ../nbs/04_cli.ipynb #8c984db6
+# %% ../nbs/04_cli.ipynb #ee417a4a
 @app.command("dataset")
 def _dataset(
     data_path: Annotated[Path, _option("--data-path", help="Folder of recordings named digit_speaker_take.wav, flat or a folder per speaker.")],
@@ -90,7 +90,7 @@ def _dataset(
     made = extract(recordings, config, jobs, strict)
     typer.echo(f"{show_path(made.save(project_root()/'data/processed'/name))}: {made!r}")
 
-# %% ../nbs/04_cli.ipynb #8650db66
+# %% ../nbs/04_cli.ipynb #16f17496
 @app.command("train")
 def _train(
     data_path: Annotated[Path, _option("--data-path", help="Dataset (.npz).")],
@@ -131,7 +131,7 @@ def _train(
     typer.echo(f"model: {show_path(folder)}")
     typer.echo(f"validation accuracy: {m['valid_accuracy']:.4f}, loss: {m['valid_loss']:.4f}, epoch {m['epoch']} of {m['epochs_run']}, split by {m['split']}")
 
-# %% ../nbs/04_cli.ipynb #f15aaf18
+# %% ../nbs/04_cli.ipynb #bec9bb9f
 @app.command("infer")
 def _infer(
     data_path: Annotated[Path, _option("--data-path", help="A recording, or a folder of them.")],
@@ -159,7 +159,7 @@ def _infer(
     if report: typer.echo(f"report: {show_path(predictions.save(report_folder(folder, data)))}")
     typer.echo(predictions.summary())
 
-# %% ../nbs/04_cli.ipynb #68b2b689
+# %% ../nbs/04_cli.ipynb #f924571e
 @app.command("demo")
 def _demo(verbose: Verbose = False):
     "The whole pipeline on synthetic voices: corpus, dataset, training, and a test on speakers that training never had."

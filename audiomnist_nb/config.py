@@ -8,7 +8,7 @@ __all__ = ['logger', 'ALIASES', 'InputError', 'nearest', 'read_yaml', 'Settings'
            'load_train_config', 'project_root', 'find_path', 'replacing', 'notebook_parameters', 'provenance',
            'show_path', 'run_log']
 
-# %% ../nbs/00_config.ipynb #112d0d51
+# %% ../nbs/00_config.ipynb #e7ce2d10
 import ast, contextlib, difflib, inspect, logging, re, shutil, subprocess, tempfile
 from pathlib import Path
 from typing import Any, Literal
@@ -16,14 +16,14 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-# %% ../nbs/00_config.ipynb #865c53ca
+# %% ../nbs/00_config.ipynb #ce79a259
 class InputError(ValueError):
     "Something that the user gave is wrong; the message says what, where, and what is expected."
 
-# %% ../nbs/00_config.ipynb #b5225675
+# %% ../nbs/00_config.ipynb #a0a6b652
 logger = logging.getLogger("audiomnist_nb")
 
-# %% ../nbs/00_config.ipynb #f44524b5
+# %% ../nbs/00_config.ipynb #740a928a
 def nearest(
     given: str,    # what was typed
     allowed,       # the names that exist
@@ -33,14 +33,14 @@ def nearest(
     match = difflib.get_close_matches(str(given).lower(), by_lower, n=1, cutoff=0.6)
     return f"; did you mean {by_lower[match[0]]!r}?" if match else ""
 
-# %% ../nbs/00_config.ipynb #68f3eb23
+# %% ../nbs/00_config.ipynb #e7a20084
 class _Loader(yaml.SafeLoader):
     "PyYAML's safe loader with YAML 1.2's floats"
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float",
     re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789"))
 
-# %% ../nbs/00_config.ipynb #66c2b7d0
+# %% ../nbs/00_config.ipynb #785591bb
 def read_yaml(
     path: str | Path,   # a YAML file that holds one mapping
 ) -> dict:              # its content; an empty file is an empty dict
@@ -56,12 +56,12 @@ def read_yaml(
     if not isinstance(content, dict): raise InputError(f"{path}: expected 'key: value' lines, found {type(content).__name__}")
     return content
 
-# %% ../nbs/00_config.ipynb #c36d21be
+# %% ../nbs/00_config.ipynb #baa5659f
 class Settings(BaseModel):
     "Base of all settings: unknown keys are refused, values are checked, nothing changes after loading."
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
 
-# %% ../nbs/00_config.ipynb #ae3c3e5c
+# %% ../nbs/00_config.ipynb #dff9f971
 def _field_names(cls: type, at: tuple) -> list[str]:
     "Names of the settings at the place `at` in the nested settings class `cls`"
     for part in at:
@@ -69,7 +69,7 @@ def _field_names(cls: type, at: tuple) -> list[str]:
         if not (inspect.isclass(cls) and issubclass(cls, BaseModel)): return []
     return list(cls.model_fields)
 
-# %% ../nbs/00_config.ipynb #88ef7aef
+# %% ../nbs/00_config.ipynb #5808d351
 def _explain(error: dict, cls: type) -> str:
     "One pydantic error as `key: what is wrong`"
     at = tuple(part for part in error["loc"] if part not in ("bool", "int"))   # pydantic adds the alternatives of a union
@@ -81,7 +81,7 @@ def _explain(error: dict, cls: type) -> str:
     if error["type"] == "value_error": return f"{key}: {message}"
     return f"{key}: {error['input']!r} given; {message[0].lower() + message[1:]}"
 
-# %% ../nbs/00_config.ipynb #ede81e97
+# %% ../nbs/00_config.ipynb #db510488
 def settings_from(
     cls: type,             # a `Settings` class
     values: dict,          # setting name -> value
@@ -92,7 +92,7 @@ def settings_from(
     except ValidationError as e:
         raise InputError("; ".join(f"{source}: {_explain(error, cls)}" for error in e.errors())) from e
 
-# %% ../nbs/00_config.ipynb #bbc2fefe
+# %% ../nbs/00_config.ipynb #8ba01718
 class FeatureConfig(Settings):
     "How a waveform becomes features."
     n_mfcc: int = Field(13, ge=1, le=128, description="number of MFCCs of a frame")
@@ -127,7 +127,7 @@ class FeatureConfig(Settings):
         "Settings from a YAML file such as `config/data/data_20f_agg.yml`"
         return settings_from(cls, read_yaml(path), str(path))
 
-# %% ../nbs/00_config.ipynb #3718be81
+# %% ../nbs/00_config.ipynb #29b9e79c
 def torch_class(
     kind: str,    # "activation" or "optimizer"
     name: str,    # its name in `torch.nn` or `torch.optim`
@@ -142,7 +142,7 @@ def torch_class(
         raise ValueError(f"{name!r} is no {where}{nearest(name, names)}")
     return getattr(module, name)
 
-# %% ../nbs/00_config.ipynb #1ac7d496
+# %% ../nbs/00_config.ipynb #a22a66c2
 def _try_torch(kind: str, name: str, params: dict):
     "Make the PyTorch object once, so that a wrong parameter is found at loading"
     import torch
@@ -154,12 +154,12 @@ def _try_torch(kind: str, name: str, params: dict):
     try: cls(*args, **params)
     except (TypeError, ValueError, RuntimeError, AssertionError) as e: raise ValueError(f"{name} can't be made with {params}: {e}") from None
 
-# %% ../nbs/00_config.ipynb #1af703f8
+# %% ../nbs/00_config.ipynb #e0105e61
 def _number(value: Any) -> Any:
     "A number that arrived as text (papermill's `-f` and `-r` do that with 1e-6), as a number"
     return yaml.load(value, _Loader) if isinstance(value, str) and re.match(r"[-+.]?\d", value) else value
 
-# %% ../nbs/00_config.ipynb #c803cb38
+# %% ../nbs/00_config.ipynb #73300d0f
 class TorchConfig(Settings):
     "The name of a PyTorch class and what it is made with."
     type: str
@@ -175,20 +175,20 @@ class TorchConfig(Settings):
         _try_torch(self._kind(), self.type, self.params)
         return self
 
-# %% ../nbs/00_config.ipynb #d41715ba
+# %% ../nbs/00_config.ipynb #7f347a56
 class ActivationConfig(TorchConfig):
     "A `torch.nn` activation."
     type: str = "ReLU"
     def _kind(self): return "activation"
 
-# %% ../nbs/00_config.ipynb #d8d763c4
+# %% ../nbs/00_config.ipynb #20c2f307
 class OptimizerConfig(TorchConfig):
     "A `torch.optim` optimizer."
     type: str = "Adam"
     params: dict[str, Any] = {"lr": 1e-6}
     def _kind(self): return "optimizer"
 
-# %% ../nbs/00_config.ipynb #dd89c8da
+# %% ../nbs/00_config.ipynb #0cb32d21
 class LayersConfig(Settings):
     "Sizes of a fully connected network."
     input_size: int | None = Field(None, ge=1, description="values of one recording (default: what the dataset has)")
@@ -201,7 +201,7 @@ class LayersConfig(Settings):
         if not all(0 < size <= 2**16 for size in sizes): raise ValueError(f"{sizes} given; every size must be from 1 to 65536")
         return sizes
 
-# %% ../nbs/00_config.ipynb #0c5981ec
+# %% ../nbs/00_config.ipynb #4d2a54eb
 class ModelConfig(Settings):
     "A network: its type, sizes and activation."
     type: Literal["FCNN", "CNN"] = "FCNN"
@@ -212,7 +212,7 @@ class ModelConfig(Settings):
     @classmethod
     def _upper(cls, name: Any): return name.upper() if isinstance(name, str) else name
 
-# %% ../nbs/00_config.ipynb #e687249c
+# %% ../nbs/00_config.ipynb #ba742299
 class TrainConfig(Settings):
     "All that decides what a training run gives."
     name: str = Field("mymodel", pattern=r"^[A-Za-z0-9][\w-]*$", description="name of the experiment")
@@ -243,18 +243,18 @@ class TrainConfig(Settings):
         "Name and version, as folders are called"
         return f"{self.name}_v{self.version.replace('.', '')}"
 
-# %% ../nbs/00_config.ipynb #20d59f22
+# %% ../nbs/00_config.ipynb #9a50804e
 ALIASES = dict(lr="optimizer.params.lr", optimizer="optimizer.type", model="model.type",
                activation="model.activation.type", hidden_sizes="model.layers.hidden_sizes")
 
-# %% ../nbs/00_config.ipynb #484691d6
+# %% ../nbs/00_config.ipynb #1ec6d074
 def _set(values: dict, key: str, value: Any) -> dict:
     "`values` with the dotted `key` set, as a new dict"
     head, _, rest = key.partition(".")
     inner = values.get(head)
     return values | {head: _set(inner if isinstance(inner, dict) else {}, rest, value) if rest else value}
 
-# %% ../nbs/00_config.ipynb #1d468b36
+# %% ../nbs/00_config.ipynb #57165452
 def _other_class(values: dict, key: str, name: str) -> dict:
     "`values` without the parameters of the class at `key` where another class takes its place; a learning rate stays"
     old = values
@@ -262,7 +262,7 @@ def _other_class(values: dict, key: str, name: str) -> dict:
     if old.get("type") == name: return values
     return _set(values, f"{key}.params", {k: v for k, v in (old.get("params") or {}).items() if k == "lr"})
 
-# %% ../nbs/00_config.ipynb #e90a59c0
+# %% ../nbs/00_config.ipynb #fa8a11a9
 def load_train_config(
     path: str | Path | None = None,   # YAML file such as config/models/config_20f.yml; none: the defaults
     **overrides,                      # single settings (`lr`, `epochs`, `model`, ...); None leaves the file's
@@ -277,7 +277,7 @@ def load_train_config(
         values = _set(values, ALIASES.get(key, key), value)
     return settings_from(TrainConfig, values, source)
 
-# %% ../nbs/00_config.ipynb #db6a81c6
+# %% ../nbs/00_config.ipynb #c08b21af
 def project_root(
     start: str | Path = ".",   # where to begin
 ) -> Path:                     # the folder that holds the project's settings.ini, or `start` where none is above it
@@ -288,7 +288,7 @@ def project_root(
         if ini.is_file() and "lib_name = audiomnist_nb" in ini.read_text(encoding="utf-8"): return folder
     return start
 
-# %% ../nbs/00_config.ipynb #af61cb70
+# %% ../nbs/00_config.ipynb #02bd1339
 def find_path(
     path: str | Path,   # as given; relative paths count from here, or else from the project's folder
 ) -> Path:              # an existing path
@@ -298,7 +298,7 @@ def find_path(
     if there.exists(): return there
     raise FileNotFoundError(f"{path}: no such file or folder")
 
-# %% ../nbs/00_config.ipynb #2d10fb79
+# %% ../nbs/00_config.ipynb #70c3e35e
 @contextlib.contextmanager
 def replacing(
     path: str | Path,   # a file or folder to be written
@@ -314,7 +314,7 @@ def replacing(
         new.replace(path)
     finally: shutil.rmtree(work, ignore_errors=True)
 
-# %% ../nbs/00_config.ipynb #b1ee8fa3
+# %% ../nbs/00_config.ipynb #9724399b
 def _names_set(cell: str, kind: type) -> list[str]:
     "Names that a cell assigns at its top level, with (`ast.AnnAssign`) or without (`ast.Assign`) a type"
     try: body = ast.parse(cell).body
@@ -322,7 +322,7 @@ def _names_set(cell: str, kind: type) -> list[str]:
     targets = [node.targets[0] if kind is ast.Assign else node.target for node in body if isinstance(node, kind)]
     return [target.id for target in targets if isinstance(target, ast.Name)]
 
-# %% ../nbs/00_config.ipynb #428c49d1
+# %% ../nbs/00_config.ipynb #bc251333
 def notebook_parameters(
     cells: list[str],    # sources of the cells run so far: IPython's `In`
     namespace: dict,     # the notebook's `globals()`
@@ -334,7 +334,7 @@ def notebook_parameters(
         if name not in declared: raise InputError(f"{name}: unknown parameter{nearest(name, declared)} (allowed: {', '.join(declared)})")
     return {name: namespace[name] for name in declared if namespace[name] is not None}
 
-# %% ../nbs/00_config.ipynb #ec52aaf3
+# %% ../nbs/00_config.ipynb #7f3f6f0b
 def provenance() -> dict:   # package version, git commit (None outside a checkout), torch version
     "What made a dataset or a model, to be kept beside it."
     import torch
@@ -342,13 +342,13 @@ def provenance() -> dict:   # package version, git commit (None outside a checko
     git = subprocess.run(["git", "-C", str(project_root()), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True) if shutil.which("git") else None
     return dict(version=__version__, commit=git.stdout.strip() or None if git else None, torch=torch.__version__)
 
-# %% ../nbs/00_config.ipynb #e47b5f54
+# %% ../nbs/00_config.ipynb #ecb0786a
 def show_path(path: str | Path) -> str:
     "`path` as seen from the project's folder, for messages and records"
-    path = Path(path).resolve()
+    path = Path(path).absolute()   # a link keeps its name
     return str(path.relative_to(project_root())) if path.is_relative_to(project_root()) else str(path)
 
-# %% ../nbs/00_config.ipynb #12a8bba9
+# %% ../nbs/00_config.ipynb #e9eeb361
 @contextlib.contextmanager
 def run_log(
     path: str | Path,   # the log file; an older one is replaced

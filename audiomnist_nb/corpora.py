@@ -6,7 +6,7 @@
 __all__ = ['VOICES', 'WORDS', 'Recording', 'parse_name', 'audio_suffixes', 'Recordings', 'scan', 'variants', 'Voice', 'speak',
            'draw_voice', 'synthesize']
 
-# %% ../nbs/00_corpora.ipynb #9a325458
+# %% ../nbs/00_corpora.ipynb #649087ce
 import ctypes, _ctypes, os, re, threading
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from joblib import Parallel, delayed
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .config import InputError, logger, nearest, replacing
 
-# %% ../nbs/00_corpora.ipynb #d4adba31
+# %% ../nbs/00_corpora.ipynb #f4211de0
 @dataclass(frozen=True)
 class Recording:
     "A sound file and what its name says; digit, speaker and take are None where it says nothing."
@@ -29,10 +29,10 @@ class Recording:
     speaker: str | None = None  # any name; in AudioMNIST 01 to 60
     take: int | None = None     # which repetition
 
-# %% ../nbs/00_corpora.ipynb #9af98b6e
+# %% ../nbs/00_corpora.ipynb #1eaba1ce
 _NAME = re.compile(r"([0-9])_(.+)_([0-9]+)")
 
-# %% ../nbs/00_corpora.ipynb #379cb347
+# %% ../nbs/00_corpora.ipynb #29caa3e2
 def parse_name(
     path: str | Path,   # a file called `digit_speaker_take.ext`, or anything else
 ) -> Recording:         # with digit, speaker and take where the name follows the scheme
@@ -41,14 +41,14 @@ def parse_name(
     match = _NAME.fullmatch(path.stem)
     return Recording(path, int(match[1]), match[2], int(match[3])) if match else Recording(path)
 
-# %% ../nbs/00_corpora.ipynb #484dff56
+# %% ../nbs/00_corpora.ipynb #cb2e7636
 @cache
 def audio_suffixes() -> frozenset[str]:   # lower case, with the dot
     "File endings that libsndfile can read."
     formats = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"}
     return frozenset(formats | {".aif", ".oga", ".opus"})
 
-# %% ../nbs/00_corpora.ipynb #f3571085
+# %% ../nbs/00_corpora.ipynb #0faa9a99
 class Recordings(list):
     "A list of `Recording`s that also knows which files were left out."
     def __init__(self,
@@ -71,13 +71,13 @@ class Recordings(list):
         return f"{len(self)} recordings of {len(speakers)} speakers" + "".join(
             f"; left out {len(paths)}: {reason} ({paths[0].name}{', ...' if len(paths) > 1 else ''})" for reason, paths in self.left_out.items())
 
-# %% ../nbs/00_corpora.ipynb #eec9b0a2
+# %% ../nbs/00_corpora.ipynb #ed884e76
 def _reason_to_skip(path: Path, labelled: bool) -> str | None:
     if path.name.startswith("."): return "hidden"
     if path.suffix.lower() not in audio_suffixes(): return "not audio"
     if labelled and parse_name(path).digit is None: return "name is not digit_speaker_take"
 
-# %% ../nbs/00_corpora.ipynb #89c35485
+# %% ../nbs/00_corpora.ipynb #3207f170
 def scan(
     folder: str | Path,     # searched to any depth
     labelled: bool = True,  # only files whose name tells the digit; False: every sound file
@@ -97,20 +97,20 @@ def scan(
     logger.info("%s: %r", folder, found)
     return found
 
-# %% ../nbs/00_corpora.ipynb #3223a0f9
+# %% ../nbs/00_corpora.ipynb #90c7affa
 VOICES = {"en-us": "gmw/en-US", "en-us-nyc": "gmw/en-US-nyc", "en-gb": "gmw/en", "en-gb-x-rp": "gmw/en-GB-x-rp",
           "en-029": "gmw/en-029", "en-gb-scotland": "gmw/en-GB-scotland", "en-gb-x-gbclan": "gmw/en-GB-x-gbclan",
           "en-gb-x-gbcwmd": "gmw/en-GB-x-gbcwmd"}   # accent -> espeak-ng's file
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
-# %% ../nbs/00_corpora.ipynb #f44ae411
+# %% ../nbs/00_corpora.ipynb #f7bdd02f
 @cache
 def variants() -> tuple[str, ...]:
     "espeak-ng's voice variants, without the two whose sound differs from call to call."
     import espeakng_loader
     return tuple(sorted(set(os.listdir(Path(espeakng_loader.get_data_path())/"voices/!v")) - {"Reed", "caleb"}))
 
-# %% ../nbs/00_corpora.ipynb #fac50b3e
+# %% ../nbs/00_corpora.ipynb #3aaa27e1
 @dataclass(frozen=True)
 class Voice:
     "A synthetic speaker."
@@ -127,12 +127,12 @@ class Voice:
         for name, low, high in (("pitch", 0, 99), ("pitch_range", 0, 99), ("rate", 80, 450), ("volume", 0, 200)):
             if not low <= getattr(self, name) <= high: raise InputError(f"voice {name}: {getattr(self, name)} given; allowed are {low} to {high}")
 
-# %% ../nbs/00_corpora.ipynb #a04e9980
+# %% ../nbs/00_corpora.ipynb #2bc1c7f5
 _SET = dict(rate=1, volume=2, pitch=3, pitch_range=4)   # espeak_PARAMETER in speak_lib.h
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 _lock = threading.Lock()   # the library's state is global to the process
 
-# %% ../nbs/00_corpora.ipynb #fb37d9f8
+# %% ../nbs/00_corpora.ipynb #97bc4d09
 def _synthesis(lib: ctypes.CDLL, text: bytes, voice: Voice, seed: int) -> tuple[bytes, int]:
     "16-bit samples and their rate, from a freshly loaded library"
     import espeakng_loader
@@ -156,7 +156,7 @@ def _synthesis(lib: ctypes.CDLL, text: bytes, voice: Voice, seed: int) -> tuple[
     lib.espeak_Terminate()
     return b"".join(chunks), sr
 
-# %% ../nbs/00_corpora.ipynb #efc89962
+# %% ../nbs/00_corpora.ipynb #92bdb899
 def speak(
     text: str,              # what to say
     voice: Voice = Voice(), # who says it
@@ -170,7 +170,7 @@ def speak(
         finally: _ctypes.dlclose(lib._handle)
     return np.frombuffer(samples, "<i2").astype(np.float32)/32768, sr
 
-# %% ../nbs/00_corpora.ipynb #76857ce5
+# %% ../nbs/00_corpora.ipynb #f25c63e5
 def draw_voice(
     seed: int,     # of the corpus
     speaker: int,  # which of its speakers
@@ -180,7 +180,7 @@ def draw_voice(
     return Voice(str(rng.choice(list(VOICES))), str(rng.choice(variants())), int(rng.integers(20, 85)),
                  int(rng.integers(20, 80)), int(rng.integers(130, 230)), int(rng.integers(60, 120)))
 
-# %% ../nbs/00_corpora.ipynb #a94d37fa
+# %% ../nbs/00_corpora.ipynb #3bf9f47b
 def _say_digit(path: Path, digit: int, take: int, seed: int, speaker: int) -> None:
     "Write one take: the speaker's voice, slightly varied, with the intonation of a word, a statement or a question"
     voice, rng = draw_voice(seed, speaker), np.random.default_rng([seed, speaker, digit, take])
@@ -188,7 +188,7 @@ def _say_digit(path: Path, digit: int, take: int, seed: int, speaker: int) -> No
     waveform, sr = speak(WORDS[digit] + str(rng.choice(["", ".", "?", "!"])), voice, int(rng.integers(1, 2**31)))
     soundfile.write(path, waveform, sr, subtype="PCM_16")
 
-# %% ../nbs/00_corpora.ipynb #dda5b622
+# %% ../nbs/00_corpora.ipynb #1a431169
 def synthesize(
     folder: str | Path,    # where the corpus goes; must not exist yet
     speakers: int = 8,     # number of synthetic speakers

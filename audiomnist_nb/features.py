@@ -6,7 +6,7 @@
 __all__ = ['read_audio', 'resample', 'FeatureExtractor', 'features_of', 'plot_features', 'librosa_mfcc', 'Dataset', 'extract',
            'extract_features']
 
-# %% ../nbs/00_features.ipynb #e33e42f0
+# %% ../nbs/00_features.ipynb #dc7e294d
 import hashlib, json, struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +18,12 @@ import soxr
 import torch
 from joblib import Parallel, cpu_count, delayed
 from torch import nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .config import FeatureConfig, InputError, logger, provenance, replacing, settings_from, show_path
 from .corpora import Recording, Recordings
 
-# %% ../nbs/00_features.ipynb #079ac555
+# %% ../nbs/00_features.ipynb #a4496997
 def _riff_is_cut(path: Path) -> bool:
     "Whether a WAV file is shorter than its header says (a streamed file's placeholder length says nothing)"
     with open(path, "rb") as file: head = file.read(8)
@@ -31,7 +31,7 @@ def _riff_is_cut(path: Path) -> bool:
     promised = struct.unpack("<I", head[4:])[0]
     return 0 < promised < 0x7FFFF000 and promised + 8 > path.stat().st_size + 1
 
-# %% ../nbs/00_features.ipynb #f21e690c
+# %% ../nbs/00_features.ipynb #11e025af
 def read_audio(
     path: str | Path,   # WAV, FLAC, OGG, MP3 or another format of libsndfile
 ) -> tuple[np.ndarray, int]:   # waveform (n_samples,) float32 in [-1, 1], the first channel; sampling rate in Hz
@@ -46,7 +46,7 @@ def read_audio(
     if len(waveform) < promised or _riff_is_cut(path): raise InputError(f"{path}: the file is cut short")
     return _checked(waveform, path), sr
 
-# %% ../nbs/00_features.ipynb #5fdb045c
+# %% ../nbs/00_features.ipynb #ec46aec8
 def _checked(waveform: np.ndarray, source="waveform") -> np.ndarray:
     "The waveform itself, if features can be made of it"
     if waveform.ndim != 1: raise InputError(f"{source}: expected (n_samples,), got {waveform.shape}")
@@ -54,7 +54,7 @@ def _checked(waveform: np.ndarray, source="waveform") -> np.ndarray:
     if not np.isfinite(waveform).all(): raise InputError(f"{source}: it holds NaN or infinite samples")
     return waveform
 
-# %% ../nbs/00_features.ipynb #14a0166d
+# %% ../nbs/00_features.ipynb #dcc7ca8f
 def resample(
     waveform: np.ndarray,   # (n_samples,) float32
     sr: int,                # its sampling rate, Hz
@@ -65,7 +65,7 @@ def resample(
     n = int(np.ceil(len(waveform)*target_sr/sr))
     return librosa.util.fix_length(soxr.resample(waveform, sr, target_sr, quality="HQ"), size=n).astype(np.float32, copy=False)
 
-# %% ../nbs/00_features.ipynb #7757ac35
+# %% ../nbs/00_features.ipynb #51fdb0c4
 class FeatureExtractor(nn.Module):
     "Waveforms in, MFCCs out, as `librosa.feature.mfcc(fmin=20, fmax=sr/2)` defines them."
     N_MELS, TOP_DB = 128, 80.0   # librosa's defaults
@@ -114,7 +114,7 @@ class FeatureExtractor(nn.Module):
         if self.config.aggregate_over_t: return mfcc.sum(-1)/frames[:, None]
         return nn.functional.pad(mfcc, (0, self.config.padding - mfcc.shape[-1]))   # a negative number cuts
 
-# %% ../nbs/00_features.ipynb #12588111
+# %% ../nbs/00_features.ipynb #bfe7c0ee
 @torch.inference_mode()
 def features_of(
     waveforms: list[np.ndarray],   # each (n_samples,) float32 at the extractor's rate
@@ -133,31 +133,33 @@ def features_of(
         result[batch] = extractor(x.to(device), lengths.to(device)).cpu().numpy()
     return result
 
-# %% ../nbs/00_features.ipynb #51160ddc
+# %% ../nbs/00_features.ipynb #12ebb3f3
 def plot_features(
     waveform: np.ndarray,    # (n_samples,) at the settings' rate
     config: FeatureConfig,
     title: str = "",
 ):                           # a matplotlib figure
     "Waveform, log-mel spectrogram and MFCCs above one another, on one time axis."
-    import matplotlib.pyplot as plt   # here, because half of what this module serves never plots
+    import matplotlib.pyplot as plt   # here, because what never plots should not wait for it
     import librosa.display
     extractor, rate = FeatureExtractor(config), config.resampling_rate
     x = torch.from_numpy(waveform)[None]
     valid = torch.ones(1, 1, 1 + x.shape[1]//config.hop_length, dtype=torch.bool)
     log_mel = extractor.log_mel(x, valid)
     axes_of = dict(sr=rate, hop_length=config.hop_length, n_fft=config.n_fft, x_axis="s")
-    figure, (top, middle, bottom) = plt.subplots(3, 1, figsize=(7, 6), sharex=True, layout="constrained")
+    figure, (top, middle, bottom) = plt.subplots(3, 1, figsize=(6.4, 5), sharex=True, layout="constrained")
     top.plot(np.arange(len(waveform))/rate, waveform, linewidth=0.6)
     top.set(title=title, ylabel="amplitude")
-    librosa.display.specshow(log_mel[0].numpy(), y_axis="mel", fmin=20, fmax=rate/2, ax=middle, **axes_of)
-    librosa.display.specshow((extractor.dct @ log_mel)[0].numpy(), ax=bottom, **axes_of)
+    librosa.display.specshow(log_mel[0].numpy(), y_axis="mel", fmin=20, fmax=rate/2, cmap="magma", ax=middle, **axes_of)
+    mfcc = (extractor.dct @ log_mel)[0].numpy()
+    span = max(abs(mfcc[1:]).max(initial=0), 1)   # coefficient 0, the level, is so large that it would hide the others
+    librosa.display.specshow(mfcc, cmap="coolwarm", vmin=-span, vmax=span, ax=bottom, **axes_of)
     middle.set(ylabel="log-mel, Hz", xlabel="")
     bottom.set(ylabel="MFCC", xlabel="time, s", yticks=range(0, config.n_mfcc, 5))
     plt.close(figure)   # shown once, where it is returned
     return figure
 
-# %% ../nbs/00_features.ipynb #ac19b3be
+# %% ../nbs/00_features.ipynb #48ff7e11
 def librosa_mfcc(
     waveform: np.ndarray,   # (n_samples,) at the settings' rate
     config: FeatureConfig,
@@ -167,7 +169,7 @@ def librosa_mfcc(
     mfcc = librosa.feature.mfcc(y=waveform, sr=c.resampling_rate, n_mfcc=c.n_mfcc, n_fft=c.n_fft, hop_length=c.hop_length, fmin=20, fmax=c.resampling_rate/2)
     return mfcc.mean(1) if c.aggregate_over_t else librosa.util.fix_length(mfcc, size=c.padding)
 
-# %% ../nbs/00_features.ipynb #d03fb0e5
+# %% ../nbs/00_features.ipynb #b52b963b
 @dataclass(frozen=True)
 class Dataset:
     "Features of recordings, with their digits, speakers and paths."
@@ -220,7 +222,7 @@ class Dataset:
         if features and features.shape != x.shape[1:]: raise InputError(f"{path}: x has {x.shape[1:]} values a recording, the feature settings give {features.shape}")
         return cls(x, y, speaker, arrays.get("path"), config or features, json.loads(str(arrays["made"])) if "made" in arrays else {})
 
-# %% ../nbs/00_features.ipynb #882c953a
+# %% ../nbs/00_features.ipynb #58ac172d
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file(): raise FileNotFoundError(f"{path}: no such dataset")
     try:
@@ -228,7 +230,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     except Exception as e:   # numpy raises whatever its zip and header readers meet
         raise InputError(f"{path}: not readable as an .npz dataset ({type(e).__name__}: {e})") from e
 
-# %% ../nbs/00_features.ipynb #54a13d40
+# %% ../nbs/00_features.ipynb #9bfd8a60
 def _checked_arrays(arrays: dict, path: Path) -> tuple[np.ndarray, np.ndarray]:
     "x and y, if a network can learn from them"
     for key in "xy":
@@ -242,17 +244,19 @@ def _checked_arrays(arrays: dict, path: Path) -> tuple[np.ndarray, np.ndarray]:
         if key in arrays and arrays[key].shape != y.shape: raise InputError(f"{path}: {key} must be {y.shape}, got {arrays[key].shape}")
     return x.astype(np.float32, copy=False), y.astype(np.int64, copy=False)
 
-# %% ../nbs/00_features.ipynb #df4ccc5e
-def _read_chunk(recordings: list[Recording], extractor: FeatureExtractor) -> tuple[np.ndarray, list[Recording], list[str]]:
+# %% ../nbs/00_features.ipynb #d9cd88ec
+def _read_chunk(recordings: list[Recording], extractor: FeatureExtractor, strict: bool) -> tuple[np.ndarray, list[Recording], list[str]]:
     "Features of the readable recordings, those recordings, and what is wrong with the others"
     waveforms, kept, wrong = [], [], []
     for recording in recordings:
         try: waveforms.append(resample(*read_audio(recording.path), extractor.config.resampling_rate))
-        except (InputError, OSError) as e: wrong.append(str(e))
+        except (InputError, OSError) as e:
+            if strict: raise
+            wrong.append(str(e))
         else: kept.append(recording)
     return features_of(waveforms, extractor), kept, wrong
 
-# %% ../nbs/00_features.ipynb #9867132a
+# %% ../nbs/00_features.ipynb #16b4fa3b
 def extract(
     recordings: list[Recording],   # from `corpora.scan`; every one with a digit
     config: FeatureConfig,
@@ -266,7 +270,7 @@ def extract(
     text = lambda values: np.array([str(v) for v in values])
     return Dataset(x, np.array([r.digit for r in kept], np.int64), text(r.speaker for r in kept), text(show_path(r.path) for r in kept), config, provenance())
 
-# %% ../nbs/00_features.ipynb #54191bf1
+# %% ../nbs/00_features.ipynb #35761fa4
 def extract_features(
     recordings: list[Recording],   # labelled or not
     config: FeatureConfig,
@@ -276,14 +280,12 @@ def extract_features(
     "Features of recordings, in their order."
     chunks = [recordings[i:i + 64] for i in range(0, len(recordings), 64)]
     extractor = FeatureExtractor(config)
-    work = Parallel(jobs, prefer="threads", return_as="generator")(delayed(_read_chunk)(chunk, extractor) for chunk in chunks)
+    work = Parallel(jobs, prefer="threads", return_as="generator")(delayed(_read_chunk)(chunk, extractor, strict) for chunk in chunks)
     x, kept, wrong = [], [], []
     with tqdm(total=len(recordings), desc="features", unit="clip", delay=2) as bar:
-        for chunk, (features, readable, problems) in zip(chunks, work):
-            bar.update(len(chunk))
+        for features, readable, problems in work:
+            bar.update(len(readable) + len(problems))
             for problem in problems: logger.warning("left out: %s", problem)
             x.append(features); kept += readable; wrong += problems
-            if strict and wrong: break
-    if wrong and (strict or not kept): raise InputError(wrong[0] + ("" if len(wrong) == 1 else f" (and {len(wrong) - 1} more)"))
-    if not kept: raise InputError("no recordings given")
+    if not kept: raise InputError(f"none of {len(wrong)} recordings can be read: {wrong[0]}" if wrong else "no recordings given")
     return np.concatenate(x), kept

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Predictions', 'report_folder', 'Recogniser', 'plot_answer', 'answer_html', 'panel']
 
-# %% ../nbs/03_infer.ipynb #9c24ce9c
+# %% ../nbs/03_infer.ipynb #c205a5fe
 import json, tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from .corpora import Recording, parse_name, scan
 from .features import FeatureExtractor, _checked, extract_features, features_of, read_audio, resample
 from .models import TrainedModel, load
 
-# %% ../nbs/03_infer.ipynb #a3934b77
+# %% ../nbs/03_infer.ipynb #6dbcc741
 @dataclass
 class Predictions:
     "What a model answered, recording by recording."
@@ -69,7 +69,7 @@ class Predictions:
         "Confusion matrix as a matplotlib figure"
         import matplotlib.pyplot as plt   # here and not above, because together they take longer to load than the model
         import seaborn
-        figure, axis = plt.subplots(figsize=(5, 4.2), layout="constrained")
+        figure, axis = plt.subplots(figsize=(4.4, 3.8), layout="constrained")
         seaborn.heatmap(self.confusion, annot=True, fmt="d", cmap="Blues", cbar=False, square=True, ax=axis)
         axis.set(xlabel="answer", ylabel="spoken digit", title=self.summary())
         plt.close(figure)   # shown once, where it is returned
@@ -85,15 +85,15 @@ class Predictions:
             with replacing(folder/"cm.png") as new: self.plot().savefig(new, dpi=120)
         return folder
 
-# %% ../nbs/03_infer.ipynb #07e78133
+# %% ../nbs/03_infer.ipynb #8bcc8f53
 def report_folder(
     model: str | Path,   # model folder
     data: str | Path,    # what it was asked about
 ) -> Path:
     "Where the report of that model on that data goes: reports/<model>/infer_<data>"
-    return project_root()/"reports"/Path(model).resolve().name/f"infer_{Path(data).resolve().stem}"
+    return project_root()/"reports"/Path(model).absolute().name/f"infer_{Path(data).absolute().stem}"
 
-# %% ../nbs/03_infer.ipynb #c7f63939
+# %% ../nbs/03_infer.ipynb #eb05eb55
 class Recogniser:
     "A trained model that takes recordings."
     def __init__(self,
@@ -138,32 +138,32 @@ class Recogniser:
         if not sr: raise InputError("a waveform needs its sampling rate: predict(waveform, sr)")
         return features_of([resample(_checked(waveform), sr, self.trained.features.resampling_rate)], self.extractor)
 
-# %% ../nbs/03_infer.ipynb #ec66cbb8
+# %% ../nbs/03_infer.ipynb #e51a5b5f
 def _recordings(what: str | Path | list) -> list[Recording]:
     "The recordings meant by a file, a folder or a list of files or recordings"
     if isinstance(what, (list, tuple)): return [r if isinstance(r, Recording) else parse_name(r) for r in what]
     return scan(what, labelled=False) if Path(what).is_dir() else _readable(Path(what))
 
-# %% ../nbs/03_infer.ipynb #cdadeb61
+# %% ../nbs/03_infer.ipynb #04cbdd18
 def _readable(path: Path) -> list[Recording]:
     "One recording, read once to fail with its own message rather than be left out"
     read_audio(path)
     return [parse_name(path)]
 
-# %% ../nbs/03_infer.ipynb #4cc8978d
+# %% ../nbs/03_infer.ipynb #9a62ba6a
 def plot_answer(
     probabilities: np.ndarray,   # (10,)
 ):                               # a matplotlib figure
     "The ten probabilities as bars."
     import matplotlib.pyplot as plt
-    figure, axis = plt.subplots(figsize=(7, 1.8), layout="constrained")
+    figure, axis = plt.subplots(figsize=(6.4, 1.8), layout="constrained")
     bars = axis.bar(range(len(probabilities)), probabilities, color="lightsteelblue")
     bars[int(probabilities.argmax())].set_color("steelblue")
     axis.set(ylim=(0, 1), xticks=range(len(probabilities)), ylabel="probability", xlabel="digit")
     plt.close(figure)   # shown once, where it is returned
     return figure
 
-# %% ../nbs/03_infer.ipynb #8d83d12a
+# %% ../nbs/03_infer.ipynb #afc8d2b2
 def answer_html(
     recogniser: Recogniser,
     waveform: np.ndarray,   # (n_samples,)
@@ -178,14 +178,14 @@ def answer_html(
     from audiomnist_nb.features import plot_features
     def picture(figure):
         buffer = BytesIO()
-        figure.savefig(buffer, format="png", dpi=72)
+        figure.savefig(buffer, format="png", dpi=64)
         return f'<img src="data:image/png;base64,{b64encode(buffer.getvalue()).decode()}" style="display:block">'
     probabilities, features = recogniser.predict(waveform, sr).probabilities[0], recogniser.trained.features
     seen = plot_features(resample(waveform, sr, features.resampling_rate), features, "")
     return (f"<p>{escape(title)}</p>{Audio(waveform, rate=sr)._repr_html_()}<h3>{probabilities.argmax()} "
             f"<small>with probability {probabilities.max():.2f}</small></h3>{picture(plot_answer(probabilities))}{picture(seen)}")
 
-# %% ../nbs/03_infer.ipynb #535cd3c5
+# %% ../nbs/03_infer.ipynb #be2371f4
 def panel(
     recogniser: Recogniser,
     recordings: list[Recording] = (),   # to choose from

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FCNN', 'CNN', 'pick_device', 'seeded', 'build', 'TrainedModel', 'save', 'load']
 
-# %% ../nbs/01_models.ipynb #fc914a42
+# %% ../nbs/01_models.ipynb #b05beca9
 import contextlib, json
 from dataclasses import dataclass, field
 from math import prod
@@ -18,14 +18,14 @@ from torch import nn
 
 from .config import FeatureConfig, InputError, LayersConfig, ModelConfig, provenance, replacing, settings_from, torch_class
 
-# %% ../nbs/01_models.ipynb #2b33fbcc
+# %% ../nbs/01_models.ipynb #6cb581d9
 def _check_shape(x: torch.Tensor, input_shape: tuple[int, ...]) -> torch.Tensor:
     "`x` itself, if it is a batch of features of that shape"
     if tuple(x.shape[1:]) != tuple(input_shape):
         raise InputError(f"the model expects features {tuple(input_shape)} for each recording, got {tuple(x.shape[1:])}")
     return x
 
-# %% ../nbs/01_models.ipynb #5f6ffcf2
+# %% ../nbs/01_models.ipynb #2327bf92
 class FCNN(nn.Module):
     "Fully connected network: each hidden layer is linear, BatchNorm, activation; log-softmax at the end."
     def __init__(self,
@@ -47,13 +47,13 @@ class FCNN(nn.Module):
         for layer, bn in zip(self.layers, self.bn): x = self.activation(bn(layer(x)))
         return self.layers[-1](x).log_softmax(1)
 
-# %% ../nbs/01_models.ipynb #b3b24b90
+# %% ../nbs/01_models.ipynb #f3d236c1
 def _pooled(n: int) -> int:
     "Coefficients left after three max-pools of 3 with stride 2"
     for _ in range(3): n = (n - 3)//2 + 1
     return n
 
-# %% ../nbs/01_models.ipynb #9ff97989
+# %% ../nbs/01_models.ipynb #819e30db
 class CNN(nn.Module):
     "The reference's convolutional network: three convolutions over the coefficients of every eighth frame, three linear layers, log-softmax."
     def __init__(self,
@@ -78,7 +78,7 @@ class CNN(nn.Module):
         x = nn.functional.dropout(self.fc2(self.fc1(x).relu()).relu(), 0.5, self.training)
         return self.fc3(x).log_softmax(1)
 
-# %% ../nbs/01_models.ipynb #f8a1d0a1
+# %% ../nbs/01_models.ipynb #b55f7777
 def pick_device(
     name: str = "auto",   # auto, cpu, cuda, cuda:1 or mps
 ) -> torch.device:
@@ -88,7 +88,7 @@ def pick_device(
     if name.split(":")[0] not in there: raise InputError(f"device {name!r} is not there (found: {', '.join(there)})")
     return torch.device(name)
 
-# %% ../nbs/01_models.ipynb #d85b06ed
+# %% ../nbs/01_models.ipynb #3fb533fd
 @contextlib.contextmanager
 def seeded(
     seed: int,   # of torch's generators, inside the block
@@ -98,7 +98,7 @@ def seeded(
         torch.manual_seed(seed)
         yield
 
-# %% ../nbs/01_models.ipynb #e391e1a1
+# %% ../nbs/01_models.ipynb #28eb5d30
 def build(
     config: ModelConfig,
     input_shape: tuple[int, ...],   # of one recording's features
@@ -113,7 +113,7 @@ def build(
     activation = torch_class("activation", config.activation.type)(**config.activation.params)
     with seeded(seed): return FCNN(input_shape, layers.hidden_sizes, layers.output_size, activation)
 
-# %% ../nbs/01_models.ipynb #f10f4490
+# %% ../nbs/01_models.ipynb #98d07f34
 @dataclass
 class TrainedModel:
     "A network with everything that is needed to use it again."
@@ -122,7 +122,7 @@ class TrainedModel:
     features: FeatureConfig | None = None      # how its input is made; None: the folder doesn't say
     made: dict = field(default_factory=dict)   # training settings, data, package version, git commit, metrics
 
-# %% ../nbs/01_models.ipynb #b609da2d
+# %% ../nbs/01_models.ipynb #8c194b85
 def save(
     trained: TrainedModel,
     folder: str | Path,   # models/<name>_v<version>; an older model of that name is replaced
@@ -137,7 +137,7 @@ def save(
         (new/"settings.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     return folder
 
-# %% ../nbs/01_models.ipynb #51cfbc8d
+# %% ../nbs/01_models.ipynb #c15b5313
 def load(
     folder: str | Path,               # a folder written by `save`, or by the reference pipeline
     features: FeatureConfig = None,   # checked against the folder's own; needed where it has none
@@ -151,20 +151,20 @@ def load(
     trained.network.eval()
     return trained
 
-# %% ../nbs/01_models.ipynb #bd26ea95
+# %% ../nbs/01_models.ipynb #d1ecb86a
 def _read_json(path: Path) -> dict:
     if not path.is_file(): raise InputError(f"{path.parent}: {path.name} is missing (found: {', '.join(sorted(p.name for p in path.parent.iterdir())) or 'nothing'})")
     try: return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as e: raise InputError(f"{path}: not readable as JSON ({e})") from e
 
-# %% ../nbs/01_models.ipynb #ab2a0769
+# %% ../nbs/01_models.ipynb #48296b9a
 def _fill(network: nn.Module, weights: dict, path: Path) -> nn.Module:
     "The network with these weights"
     try: network.load_state_dict(weights)
     except RuntimeError as e: raise InputError(f"{path}: the weights don't fit the settings: {str(e).splitlines()[-1].strip()}") from e
     return network
 
-# %% ../nbs/01_models.ipynb #234a9e2c
+# %% ../nbs/01_models.ipynb #fbbc4095
 def _load(folder: Path) -> TrainedModel:
     settings, path = _read_json(folder/"settings.json"), folder/"weights.safetensors"
     for key in ("model", "input_shape"):
@@ -176,7 +176,7 @@ def _load(folder: Path) -> TrainedModel:
     except SafetensorError as e: raise InputError(f"{path}: not readable as safetensors ({e})") from e
     return TrainedModel(_fill(build(config, tuple(settings["input_shape"])), weights, path), config, features, settings.get("made", {}))
 
-# %% ../nbs/01_models.ipynb #b3731054
+# %% ../nbs/01_models.ipynb #7eeace49
 def _load_reference(folder: Path, features: FeatureConfig | None) -> TrainedModel:
     path = next(folder.glob("*_params.json"))
     params, weights_path = _read_json(path), path.with_name(path.name.replace("_params.json", ".pth"))
@@ -189,7 +189,7 @@ def _load_reference(folder: Path, features: FeatureConfig | None) -> TrainedMode
     config, shape = (_reference_cnn if is_cnn else _reference_fcnn)(params, weights, path)
     return TrainedModel(_fill(build(config, features.shape if features else shape), weights, weights_path), config)
 
-# %% ../nbs/01_models.ipynb #e26834f0
+# %% ../nbs/01_models.ipynb #2f542c14
 def _reference_fcnn(params: dict, weights: dict, path: Path) -> tuple[ModelConfig, tuple[int]]:
     for key in ("input_size", "hidden_sizes", "output_size"):
         if key not in params: raise InputError(f"{path}: {key} is missing")
@@ -197,7 +197,7 @@ def _reference_fcnn(params: dict, weights: dict, path: Path) -> tuple[ModelConfi
     config = settings_from(ModelConfig, dict(type="FCNN", layers=layers, activation=params.get("activation_fn", {})), str(path))
     return config, (config.layers.input_size,)
 
-# %% ../nbs/01_models.ipynb #a3b71c2e
+# %% ../nbs/01_models.ipynb #fcc478e9
 def _reference_cnn(params: dict, weights: dict, path: Path) -> tuple[ModelConfig, tuple[int, int]]:
     if not {"fc1.weight", "fc3.weight"} <= weights.keys(): raise InputError(f"{path}: the state dict beside it has no fc1 or fc3")
     columns = weights["fc1.weight"].shape[1]//32

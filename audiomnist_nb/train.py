@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['split_rows', 'make_optimizer', 'train_epoch', 'log_probabilities', 'evaluate', 'fit', 'plot_history', 'Run', 'train']
 
-# %% ../nbs/02_train.ipynb #6f2f2ffb
+# %% ../nbs/02_train.ipynb #afd14d6e
 import json, time
 from dataclasses import dataclass
 from inspect import signature
@@ -16,13 +16,13 @@ import pandas as pd
 import torch
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from torch import nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .config import InputError, OptimizerConfig, TrainConfig, load_train_config, logger, replacing, torch_class
 from .features import Dataset
 from .models import TrainedModel, build, pick_device, save, seeded
 
-# %% ../nbs/02_train.ipynb #ef57b80e
+# %% ../nbs/02_train.ipynb #fabccf05
 def split_rows(
     dataset: Dataset,
     config: TrainConfig,   # `split`, `eval_split` and `split_seed` count
@@ -38,7 +38,7 @@ def split_rows(
     if not 1 <= np.ceil(part*n) < n: raise InputError(f"eval_split {part} of {n} speakers leaves one side empty; use more speakers, or split: random")
     return next(GroupShuffleSplit(1, test_size=part, random_state=seed).split(dataset.x, groups=dataset.speaker))
 
-# %% ../nbs/02_train.ipynb #b83225b1
+# %% ../nbs/02_train.ipynb #0763b113
 def make_optimizer(
     config: OptimizerConfig,
     network: nn.Module,
@@ -49,7 +49,7 @@ def make_optimizer(
     try: return cls(network.parameters(), **params)
     except (ValueError, RuntimeError) as e: raise InputError(f"optimizer: {config.type} can't train this model: {e}") from e
 
-# %% ../nbs/02_train.ipynb #26e5a942
+# %% ../nbs/02_train.ipynb #e7421d4d
 def train_epoch(
     network: nn.Module,
     x: torch.Tensor,                    # (n, *shape) features, on the network's device
@@ -76,7 +76,7 @@ def train_epoch(
         correct += (logs.argmax(1) == labels).sum()
     return dict(train_loss=float(total)/len(x), train_accuracy=float(correct)/len(x))
 
-# %% ../nbs/02_train.ipynb #f4ca0861
+# %% ../nbs/02_train.ipynb #d5fef9f2
 @torch.inference_mode()
 def log_probabilities(
     network: nn.Module,
@@ -86,7 +86,7 @@ def log_probabilities(
     network.eval()
     return torch.cat([network(batch) for batch in x.split(1024)])
 
-# %% ../nbs/02_train.ipynb #e7d7910e
+# %% ../nbs/02_train.ipynb #baa00ba5
 def evaluate(
     network: nn.Module,
     x: torch.Tensor,   # (n, *shape) features, on the network's device
@@ -96,7 +96,7 @@ def evaluate(
     logs = log_probabilities(network, x)
     return dict(valid_loss=float(nn.functional.nll_loss(logs, y)), valid_accuracy=float((logs.argmax(1) == y).float().mean()))
 
-# %% ../nbs/02_train.ipynb #681b025a
+# %% ../nbs/02_train.ipynb #c5adc25c
 def fit(
     network: nn.Module,    # trained in place; ends with the best epoch's weights
     train: Dataset,
@@ -128,7 +128,7 @@ def fit(
     network.load_state_dict(weights)
     return pd.DataFrame(history).set_index("epoch")
 
-# %% ../nbs/02_train.ipynb #bae4b336
+# %% ../nbs/02_train.ipynb #d827c57c
 def plot_history(
     history: pd.DataFrame,   # from `fit`
     what: str,               # "loss" or "accuracy"
@@ -145,7 +145,7 @@ def plot_history(
     plt.close(figure)   # shown once, where it is returned
     return figure
 
-# %% ../nbs/02_train.ipynb #75ffbabc
+# %% ../nbs/02_train.ipynb #e0d007f5
 @dataclass
 class Run:
     "A finished training run."
@@ -167,7 +167,7 @@ class Run:
                 with replacing(folder/f"{what}.png") as new: plot_history(self.history, what).savefig(new, dpi=120)
         return save(self.trained, Path(models)/self.config.experiment)
 
-# %% ../nbs/02_train.ipynb #3abe71f6
+# %% ../nbs/02_train.ipynb #7eb02aae
 def train(
     dataset: Dataset,
     config: TrainConfig,

@@ -4,6 +4,7 @@ nbdev's own site builder is Quarto. Sphinx with myst-nb needs no program beside 
 Quarto's are translated here: `show_doc`'s API entries become Sphinx directives, `#|` directives become cell tags, and
 names in backticks become links."""
 import inspect, re, shutil, subprocess, sys
+from dataclasses import is_dataclass
 from pathlib import Path
 
 import yaml
@@ -28,14 +29,14 @@ def symbols() -> dict[str, str]:
 
 
 def as_text(annotation) -> str:
-    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation).replace("__main__.", "")   # where pages are made
 
 
 def parameter(name: str, annotation=EMPTY, default=EMPTY) -> str:
     "A parameter as a signature shows it"
     text = name + (f": {as_text(annotation)}" if annotation is not EMPTY else "")
     if default is EMPTY: return text
-    return f"{text} = {getattr(default, '__name__', None) or repr(default)}"
+    return f"{text} = {'...' if repr(default) == '<factory>' else getattr(default, '__name__', None) or repr(default)}"
 
 
 def settings_entry(cls) -> tuple[str, list[str]]:
@@ -50,6 +51,9 @@ def settings_entry(cls) -> tuple[str, list[str]]:
 def callable_entry(symbol) -> tuple[str, list[str]]:
     "Signature and parameter table of a function or class, from the comments beside its parameters"
     entries = docments(symbol, full=True, returns=True)
+    if is_dataclass(symbol):
+        for name, comment in re.findall(r"^ +(\w+): .*?  # (.*)$", inspect.getsource(symbol), re.M):
+            if name in entries: entries[name].docment = comment
     returned = entries.pop("return", None)
     entries = {name: entry for name, entry in entries.items() if name not in ("self", "cls")}
     stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}

@@ -1,0 +1,36 @@
+# make demo   the whole pipeline on synthetic voices
+# make test   every test: the notebooks', then those in tests/
+# make docs   the site, in _docs/
+# make export the package and README.md from the notebooks
+# make run    execute the notebooks and keep their outputs, for readers and for the site
+# Each installs what it needs into .venv first.
+PYTHON ?= python3
+VENV := $(CURDIR)/.venv
+export PATH := $(VENV)/bin:$(PATH)
+# small networks and side by side: one thread each, or threads wait for one another
+SERIAL := OMP_NUM_THREADS=1
+
+.PHONY: demo test docs export run
+demo: $(VENV)/installed
+	audiomnist demo
+
+test: $(VENV)/installed
+	$(SERIAL) nbdev_test
+	pytest -q tests
+
+docs: $(VENV)/installed
+	python docs/build.py
+
+export: $(VENV)/installed
+	nbdev_export
+	nbdev_clean
+	jupyter nbconvert --log-level ERROR --to markdown --output-dir . --output README nbs/index.ipynb
+
+run: $(VENV)/installed
+	$(SERIAL) jupyter nbconvert --log-level ERROR --to notebook --execute --inplace --ExecutePreprocessor.store_widget_state=False nbs/*.ipynb
+	nbdev_clean
+
+$(VENV)/installed: settings.ini setup.py
+	$(PYTHON) -m venv $(VENV)
+	pip install --quiet --editable '.[dev,docs]'
+	touch $@

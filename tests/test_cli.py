@@ -1,0 +1,159 @@
+"The command line, as a person uses it: in another folder, by its installed name."
+import json, re, shutil, signal, subprocess, sys, time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from conftest import ROOT
+
+AGG, FCNN = ROOT/"config/data/data_20f_agg.yml", ROOT/"config/models/config_20f.yml"
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory, run):
+    "A folder with a corpus, a dataset, a trained model and other voices to test on"
+    folder = tmp_path_factory.mktemp("work")
+    for args in (["synth", "--to", "data/raw/voices", "--speakers", 8, "--takes", 2], ["synth", "--to", "data/test/voices", "--speakers", 2, "--takes", 1, "--seed", 1],
+                 ["dataset", "--data-path", "data/raw/voices/", "--config-path", AGG, "--name", "voices", "-v"],
+                 ["train", "--data-path", "data/processed/voices.npz", "--config-path", FCNN, "--lr", "1e-3", "--epochs", 8, "--name", "quick", "-r", "-p", "-v"]):
+        code, out, error = run("audiomnist", *args, cwd=folder)
+        assert code == 0, error
+    return folder
+
+
+def test_nothing_heavy_is_imported_before_a_command_runs():
+    heavy = "{'torch', 'librosa', 'numpy', 'pandas', 'matplotlib', 'sklearn', 'pydantic'}"
+    subprocess.run([sys.executable, "-c", f"import sys, audiomnist_nb.cli; assert not {heavy} & set(sys.modules)"], check=True)
+
+
+def test_help_names_every_command(run, tmp_path):
+    code, out, _ = run("audiomnist", "--help", cwd=tmp_path)
+    assert code == 0 and all(command in out for command in ("synth", "dataset", "train", "infer", "demo"))
+
+
+def test_training_leaves_a_model_and_a_report(work):
+    assert sorted(p.name for p in (work/"models/quick_v010").iterdir()) == ["settings.json", "weights.safetensors"]
+    assert sorted(p.name for p in (work/"reports/quick_v010").iterdir()) == ["accuracy.png", "loss.png", "metrics.json", "run.log"]
+    assert "INFO epoch 1: training loss" in (work/"reports/quick_v010/run.log").read_text()
+
+
+@pytest.mark.parametrize("model", [["--model", "models/quick_v010"], ["--config", "quick.yml"], ["--model", "models/quick_v010", "--data-config", AGG]])
+def test_infer_ends_with_the_accuracy(work, run, model):
+    (work/"quick.yml").write_text("name: quick\nversion: 0.1.0\n")
+    code, out, error = run("audiomnist", "infer", *model, "--data-path", "data/test/voices", "-r", "-v", cwd=work)
+    assert code == 0, error
+    rows = re.findall(r"data/test/voices/(\d)_s1x00\d_0\.wav: (\d) \(\d\.\d\d\)", out)
+    right = sum(digit == answer for digit, answer in rows)
+    assert len(rows) == 20 and out.splitlines()[-1] == f"accuracy: {right/20:.4f} ({right}/20)"
+    assert sorted(p.name for p in (work/"reports/quick_v010/infer_voices").iterdir()) == ["cm.png", "metrics.json", "predictions.csv"]
+
+
+def test_one_recording_without_a_label(work, run):
+    shutil.copy(work/"data/test/voices/7_s1x000_0.wav", work/"hello.wav")
+    code, out, _ = run("audiomnist", "infer", "--model", "models/quick_v010", "--data-path", "hello.wav", cwd=work)
+    assert code == 0 and re.fullmatch(r"hello\.wav: \d \(\d\.\d\d\)\nanswered: 1 recordings \(no digits in their names\)\n", out)
+
+
+def test_the_same_seed_gives_the_same_weights_in_another_process(work, run):
+    arguments = ["--data-path", "data/processed/voices.npz", "--config-path", FCNN, "--lr", "1e-3", "--epochs", 8]
+    assert run("audiomnist", "train", *arguments, "--name", "again", cwd=work)[0] == 0
+    assert run("audiomnist", "train", *arguments, "--name", "other", "--seed", 1, cwd=work)[0] == 0
+    weights = {name: (work/f"models/{name}_v010/weights.safetensors").read_bytes() for name in ("quick", "again", "other")}
+    assert weights["quick"] == weights["again"] != weights["other"]
+
+
+def test_only_some_speakers(work, run):
+    code, out, _ = run("audiomnist", "dataset", "--data-path", "data/raw/voices", "--config-path", AGG, "--name", "two", "--speakers", "s0x000,s0x003", cwd=work)
+    assert code == 0 and "40 recordings, 2 speakers" in out
+
+
+def test_an_unreadable_recording_is_named_and_left_out(work, run):
+    shutil.copytree(work/"data/test/voices", work/"spoilt")
+    (work/"spoilt/3_s1x000_0.wav").write_bytes(b"no sound")
+    (work/"spoilt/notes.txt").touch()
+    arguments = ["dataset", "--data-path", "spoilt", "--config-path", AGG, "--name", "spoilt"]
+    code, out, error = run("audiomnist", *arguments, cwd=work)
+    assert code == 0 and "19 recordings" in out
+    assert "left out 1: not audio (notes.txt)" in error and "left out: spoilt/3_s1x000_0.wav: not readable as sound" in error
+    assert run("audiomnist", *arguments, "--strict", cwd=work)[0] == 2
+
+
+def files(work):
+    "Everything that is wrong in one way or another"
+    for name, text in dict(unknown="n_mfc: 20", range="n_mfcc: 0", unreadable="n_mfcc: [1", activation="model: {activation: {type: Relu}}",
+                           optimizer="optimizer: {type: Adamm}", parameter="optimizer: {type: Adam, params: {lrate: 1}}").items():
+        (work/f"{name}.yml").write_text(text)
+    for name in ("empty", "nameless", "zero", "cut", "text", "nan"): (work/name).mkdir(exist_ok=True)
+    whole = (work/"data/test/voices/3_s1x000_0.wav").read_bytes()
+    (work/"nameless/hello.wav").write_bytes(whole)
+    (work/"zero/3_x_0.wav").touch()
+    (work/"cut/3_x_0.wav").write_bytes(whole[:2000])
+    (work/"text/3_x_0.wav").write_text("no sound")
+    soundfile.write(work/"nan/3_x_0.wav", np.full(100, np.nan), 8000, subtype="FLOAT")
+    np.savez(work/"no_y.npz", x=np.zeros((9, 20), "f4"))
+    np.savez(work/"no_x.npz", y=np.zeros(9, int))
+    np.savez(work/"sizes.npz", x=np.zeros((9, 13), "f4"), y=np.zeros(9, int))
+    shutil.copytree(work/"models/quick_v010", work/"models/half_v010", dirs_exist_ok=True)
+    (work/"models/half_v010/weights.safetensors").unlink()
+
+
+DATASET = ["dataset", "--name", "bad", "--config-path", AGG, "--data-path"]
+TRAIN = ["train", "--data-path", "data/processed/voices.npz", "--config-path"]
+WRONG = [
+    (["dataset", "--name", "bad", "--data-path", "data/raw/voices", "--config-path", "unknown.yml"], "unknown.yml: n_mfc: unknown key; did you mean 'n_mfcc'? (allowed: n_mfcc,"),
+    (["dataset", "--name", "bad", "--data-path", "data/raw/voices", "--config-path", "range.yml"], "range.yml: n_mfcc: 0 given; input should be greater than or equal to 1"),
+    (["dataset", "--name", "bad", "--data-path", "data/raw/voices", "--config-path", "unreadable.yml"], "unreadable.yml: not readable as YAML at line 1, column 11"),
+    (["dataset", "--name", "bad", "--data-path", "data/raw/voices", "--config-path", "gone.yml"], "gone.yml: no such file or folder"),
+    ([*DATASET, "gone"], "gone: no such file or folder"),
+    ([*DATASET, "empty"], "empty: no recordings named digit_speaker_take.wav (it is empty)"),
+    ([*DATASET, "nameless"], "name is not digit_speaker_take, e.g. hello.wav"),
+    ([*DATASET, "zero"], "zero/3_x_0.wav: the file is empty"),
+    ([*DATASET, "cut"], "cut/3_x_0.wav: the file is cut short"),
+    ([*DATASET, "text"], "text/3_x_0.wav: not readable as sound"),
+    ([*DATASET, "nan"], "nan/3_x_0.wav: it holds NaN or infinite samples"),
+    ([*DATASET, "data/raw/voices", "--speakers", "s0x0"], "speaker 's0x0' is not in the corpus; did you mean"),
+    ([*TRAIN, "activation.yml"], "activation.yml: model.activation: 'Relu' is no torch.nn activation; did you mean 'ReLU'?"),
+    ([*TRAIN, "optimizer.yml"], "optimizer.yml: optimizer: 'Adamm' is no torch.optim optimizer; did you mean 'Adam'?"),
+    ([*TRAIN, "parameter.yml"], "parameter.yml: optimizer: Adam has no parameter 'lrate' (allowed: lr,"),
+    (["train", "--data-path", "no_y.npz"], "no_y.npz: expected arrays x and y, found x"),
+    (["train", "--data-path", "no_x.npz"], "no_x.npz: expected arrays x and y, found y"),
+    (["train", "--data-path", "sizes.npz"], "the dataset doesn't say who speaks"),
+    (["train", "--data-path", "sizes.npz", "--split", "random", "--config-path", FCNN], "model.layers.input_size is 20, but a recording has 13 values"),
+    (["train", "--data-path", "sizes.npz", "--split", "random", "--model", "CNN"], "the CNN needs features (n_mfcc, n_frames), got (13,)"),
+    (["infer", "--data-path", "data/test/voices", "--model", "models/half_v010"], "models/half_v010: weights.safetensors is missing"),
+    (["infer", "--data-path", "data/test/voices", "--model", "models/gone_v010"], "models/gone_v010: no such file or folder"),
+    (["infer", "--data-path", "data/test/voices"], "name either a model folder (--model) or its training settings (--config)"),
+    (["infer", "--data-path", "data/test/voices", "--model", "models/quick_v010", "--data-config", ROOT/"config/data/data_13f_agg.yml"], "made with other feature settings: n_mfcc 20, not 13"),
+    (["infer", "--data-path", "text/3_x_0.wav", "--model", "models/quick_v010"], "not readable as sound"),
+]
+
+
+def test_each_mistake_is_one_line_and_exit_code_2(work):
+    "In one process: `main` is what the command calls"
+    files(work)
+    script = ("import contextlib, io, json, sys\nfrom audiomnist_nb.cli import main\nresult = []\nfor args in json.load(sys.stdin):\n"
+              "    out, err = io.StringIO(), io.StringIO()\n    code = 0\n"
+              "    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):\n"
+              "        try: main(args)\n        except SystemExit as e: code = e.code\n"
+              "    result.append([code, err.getvalue()])\nprint(json.dumps(result))")
+    given = json.dumps([[str(arg) for arg in args] for args, _ in WRONG])
+    done = subprocess.run([sys.executable, "-c", script], input=given, cwd=work, capture_output=True, text=True, check=True)
+    for (args, message), (code, error) in zip(WRONG, json.loads(done.stdout), strict=True):
+        assert code == 2, (args, error)
+        assert message in error.splitlines()[-1] and error.splitlines()[-1].startswith("audiomnist: "), (args, error)
+    assert not (work/"data/processed/bad.npz").exists()
+
+
+def test_a_killed_command_leaves_nothing_half_written(tmp_path, run):
+    command = [Path(sys.executable).with_name("audiomnist"), "synth", "--to", "voices", "--speakers", "40", "--takes", "10", "--jobs", "1"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not list(tmp_path.glob(".voices.tmp-*/voices/*.wav")):
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path/"voices").exists()
+    code, out, _ = run("audiomnist", "synth", "--to", "voices", "--speakers", 2, "--takes", 1, cwd=tmp_path)
+    assert code == 0 and "20 recordings of 2 speakers" in out

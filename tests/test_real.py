@@ -1,0 +1,38 @@
+"Real recordings: agreement with librosa, and the reference's first epoch. Skipped where AUDIOMNIST_REAL is not set."
+import numpy as np
+import pytest
+
+from audiomnist_nb.config import FeatureConfig, load_train_config
+from audiomnist_nb.corpora import scan
+from audiomnist_nb.features import Dataset, FeatureExtractor, extract, features_of, librosa_mfcc, read_audio, resample
+from audiomnist_nb.train import train
+
+
+@pytest.mark.parametrize("config", [FeatureConfig(n_mfcc=20, aggregate_over_t=True), FeatureConfig(n_mfcc=20, padding=200)], ids=["averaged", "padded"])
+def test_features_agree_with_librosa(real, config):
+    recordings = scan(real/"beltran") + scan(real/"fsdd")[::30]
+    waveforms = [resample(*read_audio(r.path), config.resampling_rate) for r in recordings]
+    assert len(waveforms) == 156
+    differences = abs(features_of(waveforms, FeatureExtractor(config)) - np.stack([librosa_mfcc(w, config) for w in waveforms]))
+    assert differences.max() <= 5e-3
+
+
+def test_the_reference_network_learns_as_the_reference_does(real):
+    dataset = Dataset.load(real/"audiomnist-mfcc/20f_agg.npz")
+    run = train(dataset, load_train_config(split="random", epochs=1, device="cpu"))
+    assert abs(run.metrics["valid_accuracy"] - 0.6797) < 0.02   # the reference's own code after its first epoch
+
+
+def test_speakers_of_the_reference_features_are_blocks_of_500(real):
+    dataset = Dataset.load(real/"audiomnist-mfcc/20f_agg.npz", speaker_block=500)
+    run = train(dataset, load_train_config(epochs=1, device="cpu", hidden_sizes=[32], lr=1e-3))
+    assert len(run.metrics["validation_speakers"]) == 12
+
+
+def test_five_voices_teach_more_than_chance_about_a_sixth(real):
+    recordings = scan(real/"fsdd")
+    config = FeatureConfig(n_mfcc=20, aggregate_over_t=True)
+    heard = extract([r for r in recordings if r.speaker != "yweweler"], config)
+    assert len(heard) == 2500 and len(set(heard.speaker)) == 5
+    run = train(heard, load_train_config(lr=1e-4, epochs=5, device="cpu", hidden_sizes=[256, 256]))
+    assert run.metrics["valid_accuracy"] > 0.3
