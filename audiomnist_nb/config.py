@@ -92,7 +92,7 @@ def settings_from(
     except ValidationError as e:
         raise InputError("; ".join(f"{source}: {_explain(error, cls)}" for error in e.errors())) from e
 
-# %% ../nbs/00_config.ipynb #8ba01718
+# %% ../nbs/00_config.ipynb #a50e6679
 class FeatureConfig(Settings):
     "How a waveform becomes features."
     n_mfcc: int = Field(13, ge=1, le=128, description="number of MFCCs of a frame")
@@ -116,14 +116,19 @@ class FeatureConfig(Settings):
         "Shape of one recording's features"
         return (self.n_mfcc,) if self.aggregate_over_t else (self.n_mfcc, self.padding)
 
-    def expect(self, given: "FeatureConfig", source: str | Path) -> None:
+    def expect(self,
+        given: "FeatureConfig",   # settings that should make the same features
+        source: str | Path,       # where these settings come from, for the message
+    ) -> None:
         "Raise `InputError` where `given` makes other features than these, which are those of `source`."
         relevant = [key for key in FeatureConfig.model_fields if key != "padding" or not self.aggregate_over_t]
         differ = [f"{key} {getattr(self, key)}, not {getattr(given, key)}" for key in relevant if getattr(self, key) != getattr(given, key)]
         if differ: raise InputError(f"{source}: was made with other feature settings: {'; '.join(differ)}")
 
     @classmethod
-    def load(cls, path: str | Path) -> "FeatureConfig":
+    def load(cls,
+        path: str | Path,   # a YAML file
+    ) -> "FeatureConfig":
         "Settings from a YAML file such as `config/data/data_20f_agg.yml`"
         return settings_from(cls, read_yaml(path), str(path))
 
@@ -154,38 +159,38 @@ def _try_torch(kind: str, name: str, params: dict):
     try: cls(*args, **params)
     except (TypeError, ValueError, RuntimeError, AssertionError) as e: raise ValueError(f"{name} can't be made with {params}: {e}") from None
 
-# %% ../nbs/00_config.ipynb #e0105e61
-def _number(value: Any) -> Any:
-    "A number that arrived as text (papermill's `-f` and `-r` do that with 1e-6), as a number"
-    return yaml.load(value, _Loader) if isinstance(value, str) and re.match(r"[-+.]?\d", value) else value
+# %% ../nbs/00_config.ipynb #f74ea5ae
+def _value(text: Any) -> Any:
+    "A number or a list that arrived as text (papermill's `-f` and `-r` do that with 1e-6, its `-p` with [8, 8]), as what it is"
+    return yaml.load(text, _Loader) if isinstance(text, str) and re.match(r"[-+.]?\d|\[", text) else text
 
-# %% ../nbs/00_config.ipynb #73300d0f
+# %% ../nbs/00_config.ipynb #5a5bac5e
 class TorchConfig(Settings):
     "The name of a PyTorch class and what it is made with."
-    type: str
-    params: dict[str, Any] = {}
+    type: str = Field(description="name of the class")
+    params: dict[str, Any] = Field({}, description="its parameters")
 
     @field_validator("params", mode="before")
     @classmethod
     def _numbers(cls, params: Any):
-        return {k: _number(v) for k, v in params.items()} if isinstance(params, dict) else {} if params is None else params
+        return {k: _value(v) for k, v in params.items()} if isinstance(params, dict) else {} if params is None else params
 
     @model_validator(mode="after")
     def _exists(self):
         _try_torch(self._kind(), self.type, self.params)
         return self
 
-# %% ../nbs/00_config.ipynb #7f347a56
+# %% ../nbs/00_config.ipynb #3c469d84
 class ActivationConfig(TorchConfig):
     "A `torch.nn` activation."
-    type: str = "ReLU"
+    type: str = Field("ReLU", description="its name in torch.nn")
     def _kind(self): return "activation"
 
-# %% ../nbs/00_config.ipynb #20c2f307
+# %% ../nbs/00_config.ipynb #edc67720
 class OptimizerConfig(TorchConfig):
     "A `torch.optim` optimizer."
-    type: str = "Adam"
-    params: dict[str, Any] = {"lr": 1e-6}
+    type: str = Field("Adam", description="its name in torch.optim")
+    params: dict[str, Any] = Field({"lr": 1e-6}, description="its parameters")
     def _kind(self): return "optimizer"
 
 # %% ../nbs/00_config.ipynb #0cb32d21
@@ -201,24 +206,24 @@ class LayersConfig(Settings):
         if not all(0 < size <= 2**16 for size in sizes): raise ValueError(f"{sizes} given; every size must be from 1 to 65536")
         return sizes
 
-# %% ../nbs/00_config.ipynb #4d2a54eb
+# %% ../nbs/00_config.ipynb #dfe90976
 class ModelConfig(Settings):
     "A network: its type, sizes and activation."
-    type: Literal["FCNN", "CNN"] = "FCNN"
-    layers: LayersConfig = Field(default_factory=LayersConfig)
-    activation: ActivationConfig = Field(default_factory=ActivationConfig)
+    type: Literal["FCNN", "CNN"] = Field("FCNN", description="fully connected or convolutional")
+    layers: LayersConfig = Field(default_factory=LayersConfig, description="sizes of an FCNN; a CNN takes only output_size")
+    activation: ActivationConfig = Field(default_factory=ActivationConfig, description="of an FCNN's hidden layers; a CNN has ReLU")
 
     @field_validator("type", mode="before")
     @classmethod
     def _upper(cls, name: Any): return name.upper() if isinstance(name, str) else name
 
-# %% ../nbs/00_config.ipynb #ba742299
+# %% ../nbs/00_config.ipynb #120bd04e
 class TrainConfig(Settings):
     "All that decides what a training run gives."
     name: str = Field("mymodel", pattern=r"^[A-Za-z0-9][\w-]*$", description="name of the experiment")
     version: str = Field("0.1.0", pattern=r"^\d+(\.\d+)*$", description="its version")
-    model: ModelConfig = Field(default_factory=ModelConfig)           # made when asked for: making one imports torch
-    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig, description="the network")   # a factory, because making one imports torch
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig, description="what moves its weights")
     eval_split: float = Field(0.2, gt=0, lt=1, description="part of the recordings (speakers) kept for validation")
     epochs: int = Field(100, ge=1, le=100_000, description="epochs at most")
     batchsize: int = Field(32, ge=2, le=2**20, description="recordings in a step, at most")
@@ -262,10 +267,10 @@ def _other_class(values: dict, key: str, name: str) -> dict:
     if old.get("type") == name: return values
     return _set(values, f"{key}.params", {k: v for k, v in (old.get("params") or {}).items() if k == "lr"})
 
-# %% ../nbs/00_config.ipynb #fa8a11a9
+# %% ../nbs/00_config.ipynb #0b0ec6a6
 def load_train_config(
     path: str | Path | None = None,   # YAML file such as config/models/config_20f.yml; none: the defaults
-    **overrides,                      # single settings (`lr`, `epochs`, `model`, ...); None leaves the file's
+    **overrides: Any,                 # single settings (`lr`, `epochs`, `model`, ...); None leaves the file's
 ) -> TrainConfig:
     "Training settings from a file, single ones replaced; raises `InputError` for unknown names."
     values, source = (read_yaml(path), str(path)) if path else (TrainConfig().model_dump(), "settings")
@@ -274,7 +279,7 @@ def load_train_config(
         names = [*TrainConfig.model_fields, *ALIASES]
         if key not in names: raise InputError(f"{key}: unknown setting{nearest(key, names)} (allowed: {', '.join(names)})")
         if key in ("optimizer", "activation"): values = _other_class(values, ALIASES[key].removesuffix(".type"), value)
-        values = _set(values, ALIASES.get(key, key), value)
+        values = _set(values, ALIASES.get(key, key), _value(value) if key in ALIASES else value)
     return settings_from(TrainConfig, values, source)
 
 # %% ../nbs/00_config.ipynb #c08b21af
@@ -342,8 +347,10 @@ def provenance() -> dict:   # package version, git commit (None outside a checko
     git = subprocess.run(["git", "-C", str(project_root()), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True) if shutil.which("git") else None
     return dict(version=__version__, commit=git.stdout.strip() or None if git else None, torch=torch.__version__)
 
-# %% ../nbs/00_config.ipynb #ecb0786a
-def show_path(path: str | Path) -> str:
+# %% ../nbs/00_config.ipynb #e66e0420
+def show_path(
+    path: str | Path,   # a file or folder, there or not
+) -> str:               # relative where it lies in the project
     "`path` as seen from the project's folder, for messages and records"
     path = Path(path).absolute()   # a link keeps its name
     return str(path.relative_to(project_root())) if path.is_relative_to(project_root()) else str(path)

@@ -48,7 +48,7 @@ def audio_suffixes() -> frozenset[str]:   # lower case, with the dot
     formats = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"}
     return frozenset(formats | {".aif", ".oga", ".opus"})
 
-# %% ../nbs/00_corpora.ipynb #0faa9a99
+# %% ../nbs/00_corpora.ipynb #bb01d9e4
 class Recordings(list):
     "A list of `Recording`s that also knows which files were left out."
     def __init__(self,
@@ -58,7 +58,9 @@ class Recordings(list):
         super().__init__(recordings)
         self.left_out = left_out or {}
 
-    def of(self, *speakers: str) -> "Recordings":
+    def of(self,
+        *speakers: str,   # names
+    ) -> "Recordings":
         "The recordings of these speakers; raises `InputError` for one who is not there."
         there = {r.speaker for r in self}
         for name in speakers:

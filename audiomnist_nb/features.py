@@ -114,11 +114,11 @@ class FeatureExtractor(nn.Module):
         if self.config.aggregate_over_t: return mfcc.sum(-1)/frames[:, None]
         return nn.functional.pad(mfcc, (0, self.config.padding - mfcc.shape[-1]))   # a negative number cuts
 
-# %% ../nbs/00_features.ipynb #bfe7c0ee
+# %% ../nbs/00_features.ipynb #6570eeb4
 @torch.inference_mode()
 def features_of(
     waveforms: list[np.ndarray],   # each (n_samples,) float32 at the extractor's rate
-    extractor: FeatureExtractor,
+    extractor: FeatureExtractor,   # on the device that shall compute
 ) -> np.ndarray:                   # (len(waveforms), *config.shape) float32
     "Features of recordings of any lengths, those of like length together."
     device, order = extractor.mel.device, sorted(range(len(waveforms)), key=lambda i: len(waveforms[i]))
@@ -136,8 +136,8 @@ def features_of(
 # %% ../nbs/00_features.ipynb #12ebb3f3
 def plot_features(
     waveform: np.ndarray,    # (n_samples,) at the settings' rate
-    config: FeatureConfig,
-    title: str = "",
+    config: FeatureConfig,   # feature settings
+    title: str = "",         # above the figure
 ):                           # a matplotlib figure
     "Waveform, log-mel spectrogram and MFCCs above one another, on one time axis."
     import matplotlib.pyplot as plt   # here, because what never plots should not wait for it
@@ -159,17 +159,17 @@ def plot_features(
     plt.close(figure)   # shown once, where it is returned
     return figure
 
-# %% ../nbs/00_features.ipynb #48ff7e11
+# %% ../nbs/00_features.ipynb #47bebdb3
 def librosa_mfcc(
     waveform: np.ndarray,   # (n_samples,) at the settings' rate
-    config: FeatureConfig,
+    config: FeatureConfig,  # feature settings
 ) -> np.ndarray:            # (n_mfcc,) or (n_mfcc, padding)
     "The same features by librosa, one recording at a time: what the extractor is measured against."
     c = config
     mfcc = librosa.feature.mfcc(y=waveform, sr=c.resampling_rate, n_mfcc=c.n_mfcc, n_fft=c.n_fft, hop_length=c.hop_length, fmin=20, fmax=c.resampling_rate/2)
     return mfcc.mean(1) if c.aggregate_over_t else librosa.util.fix_length(mfcc, size=c.padding)
 
-# %% ../nbs/00_features.ipynb #b52b963b
+# %% ../nbs/00_features.ipynb #4aa30e6c
 @dataclass(frozen=True)
 class Dataset:
     "Features of recordings, with their digits, speakers and paths."
@@ -196,7 +196,9 @@ class Dataset:
         "SHA-256 of features and digits, shortened to 16 hexadecimal digits"
         return hashlib.sha256(np.ascontiguousarray(self.x).tobytes() + np.ascontiguousarray(self.y).tobytes()).hexdigest()[:16]
 
-    def save(self, path: str | Path) -> Path:
+    def save(self,
+        path: str | Path,   # ends in .npz, or gets that ending
+    ) -> Path:              # where it is
         "Write the dataset to an `.npz` file; whole or not at all."
         path = Path(path).with_suffix(".npz")
         arrays = dict(x=self.x, y=self.y, made=json.dumps(self.made))
@@ -256,10 +258,10 @@ def _read_chunk(recordings: list[Recording], extractor: FeatureExtractor, strict
         else: kept.append(recording)
     return features_of(waveforms, extractor), kept, wrong
 
-# %% ../nbs/00_features.ipynb #16b4fa3b
+# %% ../nbs/00_features.ipynb #be8658ff
 def extract(
     recordings: list[Recording],   # from `corpora.scan`; every one with a digit
-    config: FeatureConfig,
+    config: FeatureConfig,         # rate, frame, step, number of coefficients, average or padding
     jobs: int = -1,                # threads; -1: one a core
     strict: bool = False,          # stop at the first unreadable recording instead of leaving it out
 ) -> Dataset:                      # one row for every readable recording, in their order
@@ -273,7 +275,7 @@ def extract(
 # %% ../nbs/00_features.ipynb #35761fa4
 def extract_features(
     recordings: list[Recording],   # labelled or not
-    config: FeatureConfig,
+    config: FeatureConfig,         # as for `extract`
     jobs: int = -1,                # threads; -1: one a core
     strict: bool = False,          # stop at the first unreadable recording instead of leaving it out
 ) -> tuple[np.ndarray, list[Recording]]:   # features (n, *config.shape) and the n recordings that could be read

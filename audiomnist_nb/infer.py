@@ -75,7 +75,9 @@ class Predictions:
         plt.close(figure)   # shown once, where it is returned
         return figure
 
-    def save(self, folder: str | Path) -> Path:
+    def save(self,
+        folder: str | Path,   # made if it is not there
+    ) -> Path:                # the folder
         "Write predictions.csv and metrics.json, and cm.png where digits are known, into a report folder."
         folder = Path(folder)
         metrics = dict(recordings=len(self.recordings), labelled=int(self.known.sum()), right=int(self.right.sum()), accuracy=self.accuracy, model=self.made)
@@ -93,7 +95,7 @@ def report_folder(
     "Where the report of that model on that data goes: reports/<model>/infer_<data>"
     return project_root()/"reports"/Path(model).absolute().name/f"infer_{Path(data).absolute().stem}"
 
-# %% ../nbs/03_infer.ipynb #eb05eb55
+# %% ../nbs/03_infer.ipynb #b3e47cae
 class Recogniser:
     "A trained model that takes recordings."
     def __init__(self,
@@ -110,7 +112,7 @@ class Recogniser:
     def load(cls,
         folder: str | Path,               # a model folder, the project's own or the reference's
         features: FeatureConfig = None,   # needed for a reference folder; else checked against the model's own
-        device: str = "cpu",
+        device: str = "cpu",              # where it computes
     ) -> "Recogniser":
         "Open a model folder; raises `InputError` where it can't be used, or was trained with other features."
         return cls(load(folder, features), device)
@@ -163,12 +165,12 @@ def plot_answer(
     plt.close(figure)   # shown once, where it is returned
     return figure
 
-# %% ../nbs/03_infer.ipynb #afc8d2b2
+# %% ../nbs/03_infer.ipynb #f43b7124
 def answer_html(
-    recogniser: Recogniser,
+    recogniser: Recogniser,   # who answers
     waveform: np.ndarray,   # (n_samples,)
-    sr: int,                # Hz
-    title: str = "",
+    sr: int,                # its sampling rate, Hz
+    title: str = "",        # above the player
 ) -> str:                   # HTML: player, answer, waveform, spectrogram, MFCCs, probabilities
     "All that there is to see and hear of one answer."
     from base64 import b64encode
@@ -185,9 +187,9 @@ def answer_html(
     return (f"<p>{escape(title)}</p>{Audio(waveform, rate=sr)._repr_html_()}<h3>{probabilities.argmax()} "
             f"<small>with probability {probabilities.max():.2f}</small></h3>{picture(plot_answer(probabilities))}{picture(seen)}")
 
-# %% ../nbs/03_infer.ipynb #be2371f4
+# %% ../nbs/03_infer.ipynb #f0f00918
 def panel(
-    recogniser: Recogniser,
+    recogniser: Recogniser,   # who answers
     recordings: list[Recording] = (),   # to choose from
 ):                                      # an ipywidgets box
     "Choose or upload a recording, hear it, see its features, read the answer."

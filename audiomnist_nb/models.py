@@ -53,7 +53,7 @@ def _pooled(n: int) -> int:
     for _ in range(3): n = (n - 3)//2 + 1
     return n
 
-# %% ../nbs/01_models.ipynb #819e30db
+# %% ../nbs/01_models.ipynb #da4b92e3
 class CNN(nn.Module):
     "The reference's convolutional network: three convolutions over the coefficients of every eighth frame, three linear layers, log-softmax."
     def __init__(self,
@@ -71,9 +71,9 @@ class CNN(nn.Module):
     def forward(self,
         x: torch.Tensor,    # (batch, n_mfcc, n_frames)
     ) -> torch.Tensor:      # (batch, output_size) log-probabilities
-        x = _check_shape(x, self.input_shape)[:, None, :, ::8]
+        x = _check_shape(x, self.input_shape)[:, None, :, ::8].contiguous(memory_format=torch.channels_last)
         for conv in (self.conv1, self.conv2, self.conv3):
-            x = nn.functional.max_pool2d(conv(x).relu(), (3, 1), (2, 1))
+            x = nn.functional.max_pool2d(conv(x), (3, 1), (2, 1)).relu()   # as relu before pooling, on half the values
         x = nn.functional.dropout(x, 0.25, self.training).flatten(1)
         x = nn.functional.dropout(self.fc2(self.fc1(x).relu()).relu(), 0.5, self.training)
         return self.fc3(x).log_softmax(1)
@@ -98,9 +98,9 @@ def seeded(
         torch.manual_seed(seed)
         yield
 
-# %% ../nbs/01_models.ipynb #28eb5d30
+# %% ../nbs/01_models.ipynb #53c04216
 def build(
-    config: ModelConfig,
+    config: ModelConfig,            # type, sizes, activation
     input_shape: tuple[int, ...],   # of one recording's features
     seed: int = 0,                  # of the first weights
 ) -> nn.Module:
@@ -113,19 +113,19 @@ def build(
     activation = torch_class("activation", config.activation.type)(**config.activation.params)
     with seeded(seed): return FCNN(input_shape, layers.hidden_sizes, layers.output_size, activation)
 
-# %% ../nbs/01_models.ipynb #98d07f34
+# %% ../nbs/01_models.ipynb #350287ba
 @dataclass
 class TrainedModel:
     "A network with everything that is needed to use it again."
-    network: nn.Module
-    config: ModelConfig
+    network: nn.Module                         # gives log-probabilities
+    config: ModelConfig                        # what the network was built from
     features: FeatureConfig | None = None      # how its input is made; None: the folder doesn't say
     made: dict = field(default_factory=dict)   # training settings, data, package version, git commit, metrics
 
-# %% ../nbs/01_models.ipynb #8c194b85
+# %% ../nbs/01_models.ipynb #7df57fda
 def save(
-    trained: TrainedModel,
-    folder: str | Path,   # models/<name>_v<version>; an older model of that name is replaced
+    trained: TrainedModel,   # what `load` will give back
+    folder: str | Path,      # models/<name>_v<version>; an older model of that name is replaced
 ) -> Path:
     "Write `weights.safetensors` and `settings.json`; both or neither."
     folder = Path(folder)

@@ -22,9 +22,9 @@ from .config import InputError, OptimizerConfig, TrainConfig, load_train_config,
 from .features import Dataset
 from .models import TrainedModel, build, pick_device, save, seeded
 
-# %% ../nbs/02_train.ipynb #fabccf05
+# %% ../nbs/02_train.ipynb #76224f07
 def split_rows(
-    dataset: Dataset,
+    dataset: Dataset,      # with speakers, unless `split: random`
     config: TrainConfig,   # `split`, `eval_split` and `split_seed` count
 ) -> tuple[np.ndarray, np.ndarray]:   # row numbers for training and for validation
     "Divide the rows; raises `InputError` where speakers are unknown or a side would be empty."
@@ -38,10 +38,10 @@ def split_rows(
     if not 1 <= np.ceil(part*n) < n: raise InputError(f"eval_split {part} of {n} speakers leaves one side empty; use more speakers, or split: random")
     return next(GroupShuffleSplit(1, test_size=part, random_state=seed).split(dataset.x, groups=dataset.speaker))
 
-# %% ../nbs/02_train.ipynb #0763b113
+# %% ../nbs/02_train.ipynb #a513addf
 def make_optimizer(
-    config: OptimizerConfig,
-    network: nn.Module,
+    config: OptimizerConfig,   # name and parameters
+    network: nn.Module,        # whose weights it moves
 ) -> torch.optim.Optimizer:
     "The optimizer that the settings name, in its fused form where PyTorch has one: one pass over the weights a step."
     cls, params = torch_class("optimizer", config.type), dict(config.params)
@@ -49,12 +49,12 @@ def make_optimizer(
     try: return cls(network.parameters(), **params)
     except (ValueError, RuntimeError) as e: raise InputError(f"optimizer: {config.type} can't train this model: {e}") from e
 
-# %% ../nbs/02_train.ipynb #e7421d4d
+# %% ../nbs/02_train.ipynb #c7b6c887
 def train_epoch(
-    network: nn.Module,
+    network: nn.Module,                 # gives log-probabilities
     x: torch.Tensor,                    # (n, *shape) features, on the network's device
     y: torch.Tensor,                    # (n,) digits
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,   # of the network's weights
     batchsize: int,                     # recordings in a step, at most
     order: torch.Generator,             # draws the order of the recordings
 ) -> dict:                              # train_loss, train_accuracy: means over the epoch, while the weights move
@@ -76,19 +76,19 @@ def train_epoch(
         correct += (logs.argmax(1) == labels).sum()
     return dict(train_loss=float(total)/len(x), train_accuracy=float(correct)/len(x))
 
-# %% ../nbs/02_train.ipynb #d5fef9f2
+# %% ../nbs/02_train.ipynb #9f89f01f
 @torch.inference_mode()
 def log_probabilities(
-    network: nn.Module,
+    network: nn.Module,     # gives log-probabilities
     x: torch.Tensor,        # (n, *shape) features, on the network's device
 ) -> torch.Tensor:          # (n, classes) log-probabilities
     "The network's answer, in batches that fit in memory."
     network.eval()
     return torch.cat([network(batch) for batch in x.split(1024)])
 
-# %% ../nbs/02_train.ipynb #baa00ba5
+# %% ../nbs/02_train.ipynb #f168220d
 def evaluate(
-    network: nn.Module,
+    network: nn.Module,  # gives log-probabilities
     x: torch.Tensor,   # (n, *shape) features, on the network's device
     y: torch.Tensor,   # (n,) digits
 ) -> dict:             # valid_loss, valid_accuracy
@@ -96,12 +96,12 @@ def evaluate(
     logs = log_probabilities(network, x)
     return dict(valid_loss=float(nn.functional.nll_loss(logs, y)), valid_accuracy=float((logs.argmax(1) == y).float().mean()))
 
-# %% ../nbs/02_train.ipynb #c5adc25c
+# %% ../nbs/02_train.ipynb #bb1bf3f2
 def fit(
     network: nn.Module,    # trained in place; ends with the best epoch's weights
-    train: Dataset,
-    valid: Dataset,        # chooses the epoch
-    config: TrainConfig,
+    train: Dataset,        # what it learns from
+    valid: Dataset,        # what chooses the epoch
+    config: TrainConfig,   # optimizer, epochs, batchsize, earlystop, seed and device count
 ) -> pd.DataFrame:         # a row an epoch: train_loss, train_accuracy, valid_loss, valid_accuracy, seconds
     "Train a network; raises `InputError` where the loss is no number from the start."
     device = pick_device(config.device)
@@ -145,14 +145,14 @@ def plot_history(
     plt.close(figure)   # shown once, where it is returned
     return figure
 
-# %% ../nbs/02_train.ipynb #e0d007f5
+# %% ../nbs/02_train.ipynb #ef29ea80
 @dataclass
 class Run:
     "A finished training run."
-    config: TrainConfig
-    trained: TrainedModel
-    history: pd.DataFrame
-    metrics: dict          # what metrics.json holds
+    config: TrainConfig      # what decided it
+    trained: TrainedModel    # with the best epoch's weights
+    history: pd.DataFrame    # a row an epoch, from `fit`
+    metrics: dict            # what metrics.json holds
 
     def save(self,
         models: str | Path,          # the model goes to <models>/<name>_v<version>
@@ -167,10 +167,10 @@ class Run:
                 with replacing(folder/f"{what}.png") as new: plot_history(self.history, what).savefig(new, dpi=120)
         return save(self.trained, Path(models)/self.config.experiment)
 
-# %% ../nbs/02_train.ipynb #7eb02aae
+# %% ../nbs/02_train.ipynb #b4c020c7
 def train(
-    dataset: Dataset,
-    config: TrainConfig,
+    dataset: Dataset,      # features and digits
+    config: TrainConfig,   # all that decides what comes out
 ) -> Run:
     "Split, build, fit, and account for it; raises `InputError` where settings and data don't fit."
     classes = config.model.layers.output_size

@@ -5,6 +5,7 @@ Quarto's are translated here: `show_doc`'s API entries become Sphinx directives,
 names in backticks become links."""
 import inspect, re, shutil, subprocess, sys
 from dataclasses import is_dataclass
+from importlib import import_module
 from pathlib import Path
 
 import yaml
@@ -29,7 +30,12 @@ def symbols() -> dict[str, str]:
 
 
 def as_text(annotation) -> str:
-    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation).replace("__main__.", "")   # where pages are made
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+
+
+def plain(text: str) -> str:
+    "A docstring or comment in which <name> is a placeholder, not HTML"
+    return text.replace("<", "&lt;")
 
 
 def parameter(name: str, annotation=EMPTY, default=EMPTY) -> str:
@@ -58,11 +64,11 @@ def callable_entry(symbol) -> tuple[str, list[str]]:
     entries = {name: entry for name, entry in entries.items() if name not in ("self", "cls")}
     stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     shown = [parameter(stars.get(e.get("kind"), "") + name, e.anno, e.default) for name, e in entries.items()]
-    table = [f":param {name}: {e.docment}" for name, e in entries.items() if e.docment]
+    table = [f":param {name}: {plain(e.docment)}" for name, e in entries.items() if e.docment]
     signature = f"({', '.join(shown)})"
     if returned and not inspect.isclass(symbol):
         if returned.anno is not EMPTY: signature += f" -> {as_text(returned.anno)}"
-        if returned.docment: table.append(f":returns: {returned.docment}")
+        if returned.docment: table.append(f":returns: {plain(returned.docment)}")
     return signature, table
 
 
@@ -85,15 +91,17 @@ def directive(kind: str, name: str, signature: str, body: list[str], module: str
 class Entry(ShowDocRenderer):
     "An API entry: signature, one line, a table of parameters; for a class its methods too"
     def _repr_markdown_(self):
-        symbol, full = self.sym, symbols().get(self.nm, self.nm)
-        symbol = getattr(symbol, "__wrapped__", symbol) if not inspect.isclass(symbol) else symbol
+        full = symbols()[self.nm]   # the package's own: the page's copy has no source file
+        module = full.removesuffix(f".{self.nm}")
+        symbol = getattr(import_module(module), self.nm)
+        if not inspect.isclass(symbol): symbol = inspect.unwrap(symbol)
         kind = "class" if inspect.isclass(symbol) else "function"
         signature, table = (settings_entry if hasattr(symbol, "model_fields") else callable_entry)(symbol)
-        body = [self.docs or "", "", *table, ""]
+        body = [plain(self.docs or ""), "", *table, ""]
         for what, name, function in methods(symbol) if kind == "class" else []:
             own, rows = callable_entry(function) if what != "property" else ("", [])
-            body.append(directive(what, name, own, [inspect.getdoc(function), "", *rows]))
-        return directive(kind, self.nm, signature, body, full.removesuffix(f".{self.nm}"), colons=5)
+            body.append(directive(what, name, own, [plain(inspect.getdoc(function)), "", *rows]))
+        return directive(kind, self.nm, signature, body, module, colons=5)
 
 
 class to_myst(Processor):

@@ -18,3 +18,4 @@ html_show_sourcelink = False
 add_module_names = False
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 80
+html_static_path, html_css_files = ["static"], ["site.css"]
