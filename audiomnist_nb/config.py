@@ -8,8 +8,9 @@ __all__ = ['logger', 'ALIASES', 'InputError', 'nearest', 'read_yaml', 'Settings'
            'load_train_config', 'project_root', 'find_path', 'replacing', 'notebook_parameters', 'provenance',
            'show_path', 'run_log']
 
-# %% ../nbs/00_config.ipynb #e7ce2d10
+# %% ../nbs/00_config.ipynb #c7c8df44
 import ast, contextlib, difflib, inspect, logging, re, shutil, subprocess, tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -282,12 +283,15 @@ def load_train_config(
         values = _set(values, ALIASES.get(key, key), _value(value) if key in ALIASES else value)
     return settings_from(TrainConfig, values, source)
 
-# %% ../nbs/00_config.ipynb #c08b21af
+# %% ../nbs/00_config.ipynb #16f48fb3
 def project_root(
     start: str | Path = ".",   # where to begin
 ) -> Path:                     # the folder that holds the project's settings.ini, or `start` where none is above it
     "The project's folder, found by looking upwards; so notebooks work from the root and from `nbs/`."
-    start = Path(start).resolve()
+    return _project_root(Path(start).resolve())
+
+@cache
+def _project_root(start: Path) -> Path:
     for folder in (start, *start.parents):
         ini = folder/"settings.ini"
         if ini.is_file() and "lib_name = audiomnist_nb" in ini.read_text(encoding="utf-8"): return folder
@@ -352,8 +356,8 @@ def show_path(
     path: str | Path,   # a file or folder, there or not
 ) -> str:               # relative where it lies in the project
     "`path` as seen from the project's folder, for messages and records"
-    path = Path(path).absolute()   # a link keeps its name
-    return str(path.relative_to(project_root())) if path.is_relative_to(project_root()) else str(path)
+    path, root = Path(path).absolute(), project_root()   # a link keeps its name
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 # %% ../nbs/00_config.ipynb #e9eeb361
 @contextlib.contextmanager

@@ -73,13 +73,13 @@ class Recordings(list):
         return f"{len(self)} recordings of {len(speakers)} speakers" + "".join(
             f"; left out {len(paths)}: {reason} ({paths[0].name}{', ...' if len(paths) > 1 else ''})" for reason, paths in self.left_out.items())
 
-# %% ../nbs/00_corpora.ipynb #ed884e76
-def _reason_to_skip(path: Path, labelled: bool) -> str | None:
-    if path.name.startswith("."): return "hidden"
+# %% ../nbs/00_corpora.ipynb #3a13e798
+def _reason_to_skip(path: Path, folder: Path, labelled: bool) -> str | None:
+    if any(part.startswith(".") for part in path.relative_to(folder).parts): return "hidden"
     if path.suffix.lower() not in audio_suffixes(): return "not audio"
     if labelled and parse_name(path).digit is None: return "name is not digit_speaker_take"
 
-# %% ../nbs/00_corpora.ipynb #3207f170
+# %% ../nbs/00_corpora.ipynb #acdc8c2e
 def scan(
     folder: str | Path,     # searched to any depth
     labelled: bool = True,  # only files whose name tells the digit; False: every sound file
@@ -90,7 +90,7 @@ def scan(
     if not folder.is_dir(): raise InputError(f"{folder}: expected a folder of recordings, found a file")
     found = Recordings()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        if reason := _reason_to_skip(path, labelled): found.left_out.setdefault(reason, []).append(path)
+        if reason := _reason_to_skip(path, folder, labelled): found.left_out.setdefault(reason, []).append(path)
         else: found.append(parse_name(path))
     if not found:
         what = "recordings named digit_speaker_take.wav" if labelled else "sound files"

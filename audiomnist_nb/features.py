@@ -200,7 +200,8 @@ class Dataset:
         path: str | Path,   # ends in .npz, or gets that ending
     ) -> Path:              # where it is
         "Write the dataset to an `.npz` file; whole or not at all."
-        path = Path(path).with_suffix(".npz")
+        path = Path(path)
+        if path.suffix != ".npz": path = path.with_name(f"{path.name}.npz")
         arrays = dict(x=self.x, y=self.y, made=json.dumps(self.made))
         if self.speaker is not None: arrays["speaker"] = self.speaker
         if self.path is not None: arrays["path"] = self.path
@@ -219,10 +220,11 @@ class Dataset:
         x, y = _checked_arrays(arrays, path)
         speaker = arrays.get("speaker")
         if speaker is None and speaker_block: speaker = np.array([f"{row//speaker_block:04d}" for row in range(len(y))])
-        config = settings_from(FeatureConfig, json.loads(str(arrays["config"])), f"{path}: config") if "config" in arrays else None
+        config, made = _read_json(arrays, "config", path), _read_json(arrays, "made", path)
+        if config is not None: config = settings_from(FeatureConfig, config, f"{path}: config")
         if config and features: config.expect(features, path)
         if features and features.shape != x.shape[1:]: raise InputError(f"{path}: x has {x.shape[1:]} values a recording, the feature settings give {features.shape}")
-        return cls(x, y, speaker, arrays.get("path"), config or features, json.loads(str(arrays["made"])) if "made" in arrays else {})
+        return cls(x, y, speaker, arrays.get("path"), config or features, made or {})
 
 # %% ../nbs/00_features.ipynb #58ac172d
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -231,6 +233,12 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file: return {key: file[key] for key in file.files}
     except Exception as e:   # numpy raises whatever its zip and header readers meet
         raise InputError(f"{path}: not readable as an .npz dataset ({type(e).__name__}: {e})") from e
+
+# %% ../nbs/00_features.ipynb #c1af3794
+def _read_json(arrays: dict, key: str, path: Path) -> dict | None:
+    if key not in arrays: return None
+    try: return json.loads(str(arrays[key]))
+    except ValueError as e: raise InputError(f"{path}: {key} is not readable as JSON ({e})") from e
 
 # %% ../nbs/00_features.ipynb #9bfd8a60
 def _checked_arrays(arrays: dict, path: Path) -> tuple[np.ndarray, np.ndarray]:

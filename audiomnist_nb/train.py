@@ -18,7 +18,7 @@ from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from torch import nn
 from tqdm import tqdm
 
-from .config import InputError, OptimizerConfig, TrainConfig, load_train_config, logger, replacing, torch_class
+from .config import InputError, OptimizerConfig, TrainConfig, load_train_config, logger, provenance, replacing, torch_class
 from .features import Dataset
 from .models import TrainedModel, build, pick_device, save, seeded
 
@@ -110,7 +110,7 @@ def fit(
     optimizer, order = make_optimizer(config.optimizer, network), torch.Generator().manual_seed(config.seed)
     patience = config.epochs if config.earlystop is False else int(config.earlystop)
     history, best, waited = [], None, 0
-    with seeded(config.seed), tqdm(range(1, config.epochs + 1), "epochs", unit="epoch", delay=2) as bar:
+    with seeded(config.seed), tqdm(range(1, config.epochs + 1), "epochs", unit="epoch", delay=2, mininterval=2) as bar:
         for epoch in bar:
             start = time.perf_counter()
             row = dict(epoch=epoch) | train_epoch(network, x, y, optimizer, config.batchsize, order) | evaluate(network, valid_x, valid_y)
@@ -128,14 +128,14 @@ def fit(
     network.load_state_dict(weights)
     return pd.DataFrame(history).set_index("epoch")
 
-# %% ../nbs/02_train.ipynb #d827c57c
+# %% ../nbs/02_train.ipynb #38d3a382
 def plot_history(
     history: pd.DataFrame,   # from `fit`
     what: str,               # "loss" or "accuracy"
 ):                           # a matplotlib figure
     "Training and validation curve; the best epoch is marked."
     import matplotlib.pyplot as plt   # here, because inference shares nothing with it
-    figure, axis = plt.subplots(figsize=(6, 3.2), layout="constrained")
+    figure, axis = plt.subplots(figsize=(5.5, 3), layout="constrained")
     history[[f"train_{what}", f"valid_{what}"]].plot(ax=axis, marker="." if len(history) < 40 else None)
     axis.axvline(history.valid_loss.idxmin(), color="grey", linestyle=":", label="epoch kept")
     axis.legend(["training", "validation", "epoch kept"])
@@ -188,5 +188,6 @@ def train(
                    training_recordings=len(train_rows), validation_recordings=len(valid_rows), device=str(pick_device(config.device)))
     if config.split == "speaker": metrics["validation_speakers"] = sorted(map(str, np.unique(dataset.speaker[valid_rows])))
     logger.info("epoch %d is kept: validation loss %.4f accuracy %.4f", best, metrics["valid_loss"], metrics["valid_accuracy"])
-    trained = TrainedModel(network.cpu(), config.model, dataset.config, made | dict(metrics=metrics))
-    return Run(config, trained, history, metrics | dict(made=trained.made["data"], settings=config.model_dump(), history=history.reset_index().to_dict("records")))
+    trained = TrainedModel(network.cpu(), config.model, dataset.config, made | dict(metrics=dict(metrics)))
+    metrics |= dict(made=provenance(), data=made["data"], settings=config.model_dump(), history=history.reset_index().to_dict("records"))
+    return Run(config, trained, history, metrics)

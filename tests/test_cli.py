@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
+from audiomnist_nb.models import FCNN
 from conftest import ROOT
 
 AGG, FCNN = ROOT/"config/data/data_20f_agg.yml", ROOT/"config/models/config_20f.yml"
@@ -62,6 +64,18 @@ def test_the_same_seed_gives_the_same_weights_in_another_process(work, run):
     assert run("audiomnist", "train", *arguments, "--name", "other", "--seed", 1, cwd=work)[0] == 0
     weights = {name: (work/f"models/{name}_v010/weights.safetensors").read_bytes() for name in ("quick", "again", "other")}
     assert weights["quick"] == weights["again"] != weights["other"]
+
+
+def test_a_folder_of_the_reference_pipeline(work, run):
+    network, folder = FCNN((20,), [16]), work/"models/theirs_v010"
+    folder.mkdir()
+    torch.save(network.state_dict(), folder/"theirs_v010.pth")
+    (folder/"theirs_v010_params.json").write_text(json.dumps(dict(model_type="FCNN", input_size=20, hidden_sizes=[16], output_size=10, activation_fn=dict(type="ReLU", params={}))))
+    arguments = ["infer", "--model", folder, "--data-path", "data/test/voices"]
+    code, _, error = run("audiomnist", *arguments, cwd=work)
+    assert code == 2 and "the model doesn't say how its features are made" in error and "--data-config" in error
+    code, out, error = run("audiomnist", *arguments, "--data-config", AGG, cwd=work)
+    assert code == 0 and re.fullmatch(r"accuracy: 0\.\d{4} \(\d+/20\)", out.splitlines()[-1]), error
 
 
 def test_only_some_speakers(work, run):
