@@ -27,7 +27,7 @@ export: $(VENV)/installed
 	jupyter nbconvert --log-level ERROR --to markdown --output-dir . --output README nbs/index.ipynb
 
 run: $(VENV)/installed
-	$(SERIAL) jupyter nbconvert --log-level ERROR --to notebook --execute --inplace --ExecutePreprocessor.store_widget_state=False nbs/*.ipynb
+	TQDM_DISABLE=1 $(SERIAL) jupyter nbconvert --log-level ERROR --to notebook --execute --inplace --ExecutePreprocessor.store_widget_state=False nbs/*.ipynb
 	nbdev_clean
 
 $(VENV)/installed: settings.ini setup.py

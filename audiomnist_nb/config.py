@@ -82,16 +82,16 @@ def _explain(error: dict, cls: type) -> str:
     if error["type"] == "value_error": return f"{key}: {message}"
     return f"{key}: {error['input']!r} given; {message[0].lower() + message[1:]}"
 
-# %% ../nbs/00_config.ipynb #db510488
+# %% ../nbs/00_config.ipynb #45574f9c
 def settings_from(
-    cls: type,             # a `Settings` class
-    values: dict,          # setting name -> value
+    kind: type,                # a `Settings` class
+    values: dict,              # setting name -> value
     source: str = "settings",  # where the values come from, for the message
-):                         # an instance of `cls`
+):                             # an instance of `kind`
     "Checked settings; raises one `InputError` that names every wrong key."
-    try: return cls.model_validate(values)
+    try: return kind.model_validate(values)
     except ValidationError as e:
-        raise InputError("; ".join(f"{source}: {_explain(error, cls)}" for error in e.errors())) from e
+        raise InputError("; ".join(f"{source}: {_explain(error, kind)}" for error in e.errors())) from e
 
 # %% ../nbs/00_config.ipynb #a50e6679
 class FeatureConfig(Settings):
@@ -108,7 +108,7 @@ class FeatureConfig(Settings):
     def _defaults_in_seconds(cls, values: Any):
         if not isinstance(values, dict): return values
         rate = values.get("resampling_rate", 16000)
-        if not isinstance(rate, (int, float)): return values
+        if not isinstance(rate, (int, float)) or rate < 4000: rate = 16000   # it gets its own message
         defaults = dict(n_fft=round(0.032*rate), hop_length=round(0.010*rate))
         return values | {k: v for k, v in defaults.items() if values.get(k) is None}
 
