@@ -10,7 +10,7 @@ import torch
 from audiomnist_nb.models import FCNN
 from conftest import ROOT
 
-AGG, FCNN = ROOT/"config/data/data_20f_agg.yml", ROOT/"config/models/config_20f.yml"
+AGG, CONFIG = ROOT/"config/data/data_20f_agg.yml", ROOT/"config/models/config_20f.yml"
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def work(tmp_path_factory, run):
     folder = tmp_path_factory.mktemp("work")
     for args in (["synth", "--to", "data/raw/voices", "--speakers", 8, "--takes", 2], ["synth", "--to", "data/test/voices", "--speakers", 2, "--takes", 1, "--seed", 1],
                  ["dataset", "--data-path", "data/raw/voices/", "--config-path", AGG, "--name", "voices", "-v"],
-                 ["train", "--data-path", "data/processed/voices.npz", "--config-path", FCNN, "--lr", "1e-3", "--epochs", 8, "--name", "quick", "-r", "-p", "-v"]):
+                 ["train", "--data-path", "data/processed/voices.npz", "--config-path", CONFIG, "--lr", "1e-3", "--epochs", 8, "--name", "quick", "-r", "-p", "-v"]):
         code, out, error = run("audiomnist", *args, cwd=folder)
         assert code == 0, error
     return folder
@@ -59,7 +59,7 @@ def test_one_recording_without_a_label(work, run):
 
 
 def test_the_same_seed_gives_the_same_weights_in_another_process(work, run):
-    arguments = ["--data-path", "data/processed/voices.npz", "--config-path", FCNN, "--lr", "1e-3", "--epochs", 8]
+    arguments = ["--data-path", "data/processed/voices.npz", "--config-path", CONFIG, "--lr", "1e-3", "--epochs", 8]
     assert run("audiomnist", "train", *arguments, "--name", "again", cwd=work)[0] == 0
     assert run("audiomnist", "train", *arguments, "--name", "other", "--seed", 1, cwd=work)[0] == 0
     weights = {name: (work/f"models/{name}_v010/weights.safetensors").read_bytes() for name in ("quick", "again", "other")}
@@ -134,7 +134,7 @@ WRONG = [
     (["train", "--data-path", "no_y.npz"], "no_y.npz: expected arrays x and y, found x"),
     (["train", "--data-path", "no_x.npz"], "no_x.npz: expected arrays x and y, found y"),
     (["train", "--data-path", "sizes.npz"], "the dataset doesn't say who speaks"),
-    (["train", "--data-path", "sizes.npz", "--split", "random", "--config-path", FCNN], "model.layers.input_size is 20, but a recording has 13 values"),
+    (["train", "--data-path", "sizes.npz", "--split", "random", "--config-path", CONFIG], "model.layers.input_size is 20, but a recording has 13 values"),
     (["train", "--data-path", "sizes.npz", "--split", "random", "--model", "CNN"], "the CNN needs features (n_mfcc, n_frames), got (13,)"),
     (["infer", "--data-path", "data/test/voices", "--model", "models/half_v010"], "models/half_v010: weights.safetensors is missing"),
     (["infer", "--data-path", "data/test/voices", "--model", "models/gone_v010"], "models/gone_v010: no such file or folder"),
