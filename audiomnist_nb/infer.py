@@ -200,7 +200,7 @@ def panel(
     upload, answer = widgets.FileUpload(accept="audio/*", multiple=False), widgets.HTML()
     def show(source, title):
         try: answer.value = answer_html(recogniser, *read_audio(source), title)
-        except (InputError, OSError) as e: answer.value = f"<p><b>Can't answer:</b> {escape(str(e))}</p>"
+        except (InputError, OSError) as e: answer.value = f"<p><b>Can't answer:</b> {escape(str(e).replace(str(source), title))}</p>"
     def uploaded(change):
         if not change.new: return
         with tempfile.TemporaryDirectory() as folder:
