@@ -16,11 +16,10 @@ import typer
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Spoken digits, from recordings to a tested model.\n\nTry `audiomnist demo` first. Paths count from here, or else from the project's folder.")
 
-# %% ../nbs/04_cli.ipynb #9f1685ba
-def _option(*names: str, help: str): return typer.Option(*names, help=help, show_default=True)
-Verbose = Annotated[bool, _option("--verbose", "-v", help="Say what is being done.")]
-Jobs = Annotated[int, _option("--jobs", "-j", help="Parallel workers; -1: one a core.")]
-Speakers = Annotated[Optional[str], _option("--speakers", help="Only these speakers, with commas between: george,lucas.")]
+# %% ../nbs/04_cli.ipynb #56f68585
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what is being done.")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Parallel workers; -1: one a core.")]
+Speakers = Annotated[Optional[str], typer.Option("--speakers", help="Only these speakers, with commas between: george,lucas.")]
 
 # %% ../nbs/04_cli.ipynb #c4d081b0
 def _setup(verbose: bool) -> None:
@@ -52,13 +51,13 @@ def main(
         typer.echo(f"audiomnist: {' '.join(what.split())}", err=True)
         sys.exit(2 if mistake else 1)
 
-# %% ../nbs/04_cli.ipynb #538e1571
+# %% ../nbs/04_cli.ipynb #207a9b83
 @app.command("synth")
 def _synth(
-    to: Annotated[Path, _option("--to", help="New folder for the recordings.")] = Path("data/raw/synthetic"),
-    speakers: Annotated[int, _option("--speakers", help="Number of synthetic speakers.")] = 20,
-    takes: Annotated[int, _option("--takes", help="Recordings of each digit by each speaker.")] = 5,
-    seed: Annotated[int, _option("--seed", help="Another seed, other speakers.")] = 0,
+    to: Annotated[Path, typer.Option("--to", help="New folder for the recordings.")] = Path("data/raw/synthetic"),
+    speakers: Annotated[int, typer.Option("--speakers", help="Number of synthetic speakers.")] = 20,
+    takes: Annotated[int, typer.Option("--takes", help="Recordings of each digit by each speaker.")] = 5,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed, other speakers.")] = 0,
     jobs: Jobs = -1,
     verbose: Verbose = False,
 ):
@@ -68,15 +67,15 @@ def _synth(
     from audiomnist_nb.corpora import synthesize
     typer.echo(f"{show_path(to)}: {synthesize(to, speakers, takes, seed, jobs)!r}")
 
-# %% ../nbs/04_cli.ipynb #ee417a4a
+# %% ../nbs/04_cli.ipynb #f8322b41
 @app.command("dataset")
 def _dataset(
-    data_path: Annotated[Path, _option("--data-path", help="Folder of recordings named digit_speaker_take.wav, flat or a folder per speaker.")],
-    config_path: Annotated[Path, _option("--config-path", help="Feature settings, such as config/data/data_20f_agg.yml.")],
-    name: Annotated[str, _option("--name", help="The dataset is written to data/processed/NAME.npz.")],
+    data_path: Annotated[Path, typer.Option("--data-path", help="Folder of recordings named digit_speaker_take.wav, flat or a folder per speaker.")],
+    config_path: Annotated[Path, typer.Option("--config-path", help="Feature settings, such as config/data/data_20f_agg.yml.")],
+    name: Annotated[str, typer.Option("--name", help="The dataset is written to data/processed/NAME.npz.")],
     speakers: Speakers = None,
     jobs: Jobs = -1,
-    strict: Annotated[bool, _option("--strict", help="Stop at the first unreadable recording instead of leaving it out.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first unreadable recording instead of leaving it out.")] = False,
     verbose: Verbose = False,
 ):
     "Turn recordings into a dataset of features (.npz)."
@@ -90,27 +89,27 @@ def _dataset(
     made = extract(recordings, config, jobs, strict)
     typer.echo(f"{show_path(made.save(project_root()/'data/processed'/name))}: {made!r}")
 
-# %% ../nbs/04_cli.ipynb #16f17496
+# %% ../nbs/04_cli.ipynb #7ba8fd23
 @app.command("train")
 def _train(
-    data_path: Annotated[Path, _option("--data-path", help="Dataset (.npz).")],
-    config_path: Annotated[Optional[Path], _option("--config-path", help="Training settings, such as config/models/config_20f.yml (the default).")] = None,
-    report: Annotated[bool, _option("--report", "-r", help="Write metrics.json and run.log to reports/NAME_vVERSION.")] = False,
-    plot: Annotated[bool, _option("--plot", "-p", help="Write loss.png and accuracy.png there too.")] = False,
-    name: Annotated[Optional[str], _option("--name", help="Name of the experiment.")] = None,
-    version: Annotated[Optional[str], _option("--version", help="Its version.")] = None,
-    model: Annotated[Optional[str], _option("--model", help="FCNN or CNN.")] = None,
-    optimizer: Annotated[Optional[str], _option("--optimizer", help="A torch.optim optimizer.")] = None,
-    lr: Annotated[Optional[float], _option("--lr", help="Its learning rate.")] = None,
-    epochs: Annotated[Optional[int], _option("--epochs", help="Epochs at most.")] = None,
-    batchsize: Annotated[Optional[int], _option("--batchsize", help="Recordings in a step.")] = None,
-    earlystop: Annotated[Optional[str], _option("--earlystop", help="true, false, or a number: stop after so many epochs above the best loss.")] = None,
-    split: Annotated[Optional[str], _option("--split", help="speaker: nobody on both sides; random: as the reference.")] = None,
-    eval_split: Annotated[Optional[float], _option("--eval-split", help="Part kept for validation.")] = None,
-    seed: Annotated[Optional[int], _option("--seed", help="Seed of weights, order and dropout.")] = None,
-    device: Annotated[Optional[str], _option("--device", help="auto, cpu, cuda, cuda:1 or mps.")] = None,
-    data_config: Annotated[Optional[Path], _option("--data-config", help="Feature settings, where the dataset has none.")] = None,
-    speaker_block: Annotated[Optional[int], _option("--speaker-block", help="Where the dataset has no speakers: so many rows in a run are one speaker.")] = None,
+    data_path: Annotated[Path, typer.Option("--data-path", help="Dataset (.npz).")],
+    config_path: Annotated[Optional[Path], typer.Option("--config-path", help="Training settings, such as config/models/config_20f.yml (the default).")] = None,
+    report: Annotated[bool, typer.Option("--report", "-r", help="Write metrics.json and run.log to reports/NAME_vVERSION.")] = False,
+    plot: Annotated[bool, typer.Option("--plot", "-p", help="Write loss.png and accuracy.png there too.")] = False,
+    name: Annotated[Optional[str], typer.Option("--name", help="Name of the experiment.")] = None,
+    version: Annotated[Optional[str], typer.Option("--version", help="Its version.")] = None,
+    model: Annotated[Optional[str], typer.Option("--model", help="FCNN or CNN.")] = None,
+    optimizer: Annotated[Optional[str], typer.Option("--optimizer", help="A torch.optim optimizer.")] = None,
+    lr: Annotated[Optional[float], typer.Option("--lr", help="Its learning rate.")] = None,
+    epochs: Annotated[Optional[int], typer.Option("--epochs", help="Epochs at most.")] = None,
+    batchsize: Annotated[Optional[int], typer.Option("--batchsize", help="Recordings in a step.")] = None,
+    earlystop: Annotated[Optional[str], typer.Option("--earlystop", help="true, false, or a number: stop after so many epochs above the best loss.")] = None,
+    split: Annotated[Optional[str], typer.Option("--split", help="speaker: nobody on both sides; random: as the reference.")] = None,
+    eval_split: Annotated[Optional[float], typer.Option("--eval-split", help="Part kept for validation.")] = None,
+    seed: Annotated[Optional[int], typer.Option("--seed", help="Seed of weights, order and dropout.")] = None,
+    device: Annotated[Optional[str], typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")] = None,
+    data_config: Annotated[Optional[Path], typer.Option("--data-config", help="Feature settings, where the dataset has none.")] = None,
+    speaker_block: Annotated[Optional[int], typer.Option("--speaker-block", help="Where the dataset has no speakers: so many rows in a run are one speaker.")] = None,
     verbose: Verbose = False,
 ):
     "Train a network. Single settings replace those of the file."
@@ -131,16 +130,16 @@ def _train(
     typer.echo(f"model: {show_path(folder)}")
     typer.echo(f"validation accuracy: {m['valid_accuracy']:.4f}, loss: {m['valid_loss']:.4f}, epoch {m['epoch']} of {m['epochs_run']}, split by {m['split']}")
 
-# %% ../nbs/04_cli.ipynb #bec9bb9f
+# %% ../nbs/04_cli.ipynb #a8a5d9e4
 @app.command("infer")
 def _infer(
-    data_path: Annotated[Path, _option("--data-path", help="A recording, or a folder of them.")],
-    model: Annotated[Optional[Path], _option("--model", help="Model folder, such as models/mymodel_20_coeff_v010.")] = None,
-    config: Annotated[Optional[Path], _option("--config", help="Or the training settings: the model is models/NAME_vVERSION of that file.")] = None,
-    data_config: Annotated[Optional[Path], _option("--data-config", help="Feature settings: needed for a folder of the reference pipeline, else checked against the model's own.")] = None,
-    report: Annotated[bool, _option("--report", "-r", help="Write predictions.csv, metrics.json and cm.png to reports/MODEL/infer_DATA.")] = False,
+    data_path: Annotated[Path, typer.Option("--data-path", help="A recording, or a folder of them.")],
+    model: Annotated[Optional[Path], typer.Option("--model", help="Model folder, such as models/mymodel_20_coeff_v010.")] = None,
+    config: Annotated[Optional[Path], typer.Option("--config", help="Or the training settings: the model is models/NAME_vVERSION of that file.")] = None,
+    data_config: Annotated[Optional[Path], typer.Option("--data-config", help="Feature settings: needed for a folder of the reference pipeline, else checked against the model's own.")] = None,
+    report: Annotated[bool, typer.Option("--report", "-r", help="Write predictions.csv, metrics.json and cm.png to reports/MODEL/infer_DATA.")] = False,
     speakers: Speakers = None,
-    device: Annotated[str, _option("--device", help="auto, cpu, cuda, cuda:1 or mps.")] = "cpu",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")] = "cpu",
     verbose: Verbose = False,
 ):
     "Recognise digits; where file names tell them, the last line is the accuracy."

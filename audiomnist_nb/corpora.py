@@ -6,9 +6,8 @@
 __all__ = ['VOICES', 'WORDS', 'Recording', 'parse_name', 'audio_suffixes', 'Recordings', 'scan', 'variants', 'Voice', 'speak',
            'draw_voice', 'synthesize']
 
-# %% ../nbs/00_corpora.ipynb #649087ce
+# %% ../nbs/00_corpora.ipynb #012849d0
 import ctypes, _ctypes, os, re, threading
-from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path

@@ -16,12 +16,12 @@ import numpy as np
 import soundfile
 import soxr
 import torch
-from joblib import Parallel, cpu_count, delayed
+from joblib import Parallel, delayed
 from torch import nn
 from tqdm import tqdm
 
 from .config import FeatureConfig, InputError, logger, provenance, replacing, settings_from, show_path
-from .corpora import Recording, Recordings
+from .corpora import Recording
 
 # %% ../nbs/00_features.ipynb #a4496997
 def _riff_is_cut(path: Path) -> bool:

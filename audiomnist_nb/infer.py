@@ -195,7 +195,6 @@ def panel(
     "Choose or upload a recording, hear it, see its features, read the answer."
     import ipywidgets as widgets
     from html import escape
-    from io import BytesIO
     choice = widgets.Dropdown(options=[("choose a recording", None), *((r.path.name, r.path) for r in recordings)], description="recording")
     upload, answer = widgets.FileUpload(accept="audio/*", multiple=False), widgets.HTML()
     def show(source, title):

@@ -18,7 +18,7 @@ from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from torch import nn
 from tqdm import tqdm
 
-from .config import InputError, OptimizerConfig, TrainConfig, load_train_config, logger, provenance, replacing, torch_class
+from .config import InputError, OptimizerConfig, TrainConfig, logger, provenance, replacing, torch_class
 from .features import Dataset
 from .models import TrainedModel, build, pick_device, save, seeded
 
