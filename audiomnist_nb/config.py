@@ -124,7 +124,7 @@ class FeatureConfig(Settings):
         "Raise `InputError` where `given` makes other features than these, which are those of `source`."
         relevant = [key for key in FeatureConfig.model_fields if key != "padding" or not self.aggregate_over_t]
         differ = [f"{key} {getattr(self, key)}, not {getattr(given, key)}" for key in relevant if getattr(self, key) != getattr(given, key)]
-        if differ: raise InputError(f"{source}: was made with other feature settings: {'; '.join(differ)}")
+        if differ: raise InputError(f"{source}: was made with other feature settings: {'; '.join(differ)} (give the same ones, or none)")
 
     @classmethod
     def load(cls,
@@ -133,15 +133,14 @@ class FeatureConfig(Settings):
         "Settings from a YAML file such as `config/data/data_20f_agg.yml`"
         return settings_from(cls, read_yaml(path), str(path))
 
-# %% ../nbs/00_config.ipynb #29b9e79c
+# %% ../nbs/00_config.ipynb #a7e3c391
 def torch_class(
     kind: str,    # "activation" or "optimizer"
     name: str,    # its name in `torch.nn` or `torch.optim`
 ) -> type:        # the class
     "The PyTorch class of that name; raises `ValueError` with the nearest name where there is none."
     import torch
-    module, base = dict(activation=(torch.nn, torch.nn.Module), optimizer=(torch.optim, torch.optim.Optimizer))[kind]
-    if kind == "activation": module = torch.nn.modules.activation
+    module, base = dict(activation=(torch.nn.modules.activation, torch.nn.Module), optimizer=(torch.optim, torch.optim.Optimizer))[kind]
     names = [n for n, c in vars(module).items() if inspect.isclass(c) and issubclass(c, base) and c is not base and not n.startswith("_")]
     if name not in names:
         where = "torch.nn activation" if kind == "activation" else "torch.optim optimizer"
@@ -297,11 +296,11 @@ def _project_root(start: Path) -> Path:
         if ini.is_file() and "lib_name = audiomnist_nb" in ini.read_text(encoding="utf-8"): return folder
     return start
 
-# %% ../nbs/00_config.ipynb #02bd1339
+# %% ../nbs/00_config.ipynb #7ed7ac6c
 def find_path(
     path: str | Path,   # as given; relative paths count from here, or else from the project's folder
 ) -> Path:              # an existing path
-    "The file or folder meant by `path`; raises `FileNotFoundError` that names both places."
+    "The file or folder meant by `path`; raises `FileNotFoundError` where it is in neither place."
     here, there = Path(path).expanduser(), project_root()/Path(path).expanduser()
     if here.exists(): return here
     if there.exists(): return there

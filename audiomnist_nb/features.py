@@ -276,20 +276,19 @@ def extract(
     "Turn recordings into a dataset. What can't be read is logged and left out; raises `InputError` where nothing is left."
     unlabelled = [r for r in recordings if r.digit is None]
     if unlabelled: raise InputError(f"{unlabelled[0].path}: the name does not tell the digit; expected digit_speaker_take, such as 7_anna_0.wav")
-    x, kept = extract_features(recordings, config, jobs, strict)
+    x, kept = extract_features(recordings, FeatureExtractor(config), jobs, strict)
     text = lambda values: np.array([str(v) for v in values])
     return Dataset(x, np.array([r.digit for r in kept], np.int64), text(r.speaker for r in kept), text(show_path(r.path) for r in kept), config, provenance())
 
 # %% ../nbs/00_features.ipynb #35761fa4
 def extract_features(
     recordings: list[Recording],   # labelled or not
-    config: FeatureConfig,         # as for `extract`
+    extractor: FeatureExtractor,   # on the device that shall compute
     jobs: int = -1,                # threads; -1: one a core
     strict: bool = False,          # stop at the first unreadable recording instead of leaving it out
-) -> tuple[np.ndarray, list[Recording]]:   # features (n, *config.shape) and the n recordings that could be read
+) -> tuple[np.ndarray, list[Recording]]:   # features (n, *shape) and the n recordings that could be read
     "Features of recordings, in their order."
     chunks = [recordings[i:i + 64] for i in range(0, len(recordings), 64)]
-    extractor = FeatureExtractor(config)
     work = Parallel(jobs, prefer="threads", return_as="generator")(delayed(_read_chunk)(chunk, extractor, strict) for chunk in chunks)
     x, kept, wrong = [], [], []
     with tqdm(total=len(recordings), desc="features", unit="clip", delay=2) as bar:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Predictions', 'report_folder', 'Recogniser', 'plot_answer', 'answer_html', 'panel']
 
-# %% ../nbs/03_infer.ipynb #c205a5fe
+# %% ../nbs/03_infer.ipynb #a472294e
 import json, tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ import torch
 from .config import FeatureConfig, InputError, project_root, replacing, show_path
 from .corpora import Recording, parse_name, scan
 from .features import FeatureExtractor, _checked, extract_features, features_of, read_audio, resample
-from .models import TrainedModel, load
+from .models import TrainedModel, load, log_probabilities
 
 # %% ../nbs/03_infer.ipynb #6dbcc741
 @dataclass
@@ -117,13 +117,11 @@ class Recogniser:
         "Open a model folder; raises `InputError` where it can't be used, or was trained with other features."
         return cls(load(folder, features), device)
 
-    @torch.inference_mode()
     def probabilities(self,
         x: np.ndarray,     # features (n, *shape)
     ) -> np.ndarray:       # (n, 10) float32
         "Probabilities of the digits."
-        batches = torch.from_numpy(x).split(1024)
-        return torch.cat([self.network(batch.to(self.device)).exp().cpu() for batch in batches]).numpy()
+        return log_probabilities(self.network, torch.from_numpy(x).to(self.device)).exp().cpu().numpy()
 
     def predict(self,
         what: str | Path | list | np.ndarray,   # a file, a folder, a list of files, or a waveform (n_samples,)
@@ -133,24 +131,20 @@ class Recogniser:
         made = {key: self.trained.made.get(key) for key in ("version", "commit", "data")}
         if isinstance(what, (np.ndarray, torch.Tensor)):
             x, recordings = self._of_waveform(np.asarray(what, np.float32), sr), [Recording(Path("waveform"))]
-        else: x, recordings = extract_features(_recordings(what), self.trained.features)
+        else:
+            asked = _recordings(what)
+            x, recordings = extract_features(asked, self.extractor, strict=len(asked) == 1)   # a single one fails with its own message
         return Predictions(recordings, self.probabilities(x), made)
 
     def _of_waveform(self, waveform: np.ndarray, sr: int | None) -> np.ndarray:
         if not sr: raise InputError("a waveform needs its sampling rate: predict(waveform, sr)")
         return features_of([resample(_checked(waveform), sr, self.trained.features.resampling_rate)], self.extractor)
 
-# %% ../nbs/03_infer.ipynb #e51a5b5f
+# %% ../nbs/03_infer.ipynb #1607ee5f
 def _recordings(what: str | Path | list) -> list[Recording]:
     "The recordings meant by a file, a folder or a list of files or recordings"
     if isinstance(what, (list, tuple)): return [r if isinstance(r, Recording) else parse_name(r) for r in what]
-    return scan(what, labelled=False) if Path(what).is_dir() else _readable(Path(what))
-
-# %% ../nbs/03_infer.ipynb #04cbdd18
-def _readable(path: Path) -> list[Recording]:
-    "One recording, read once to fail with its own message rather than be left out"
-    read_audio(path)
-    return [parse_name(path)]
+    return scan(what, labelled=False) if Path(what).is_dir() else [parse_name(what)]
 
 # %% ../nbs/03_infer.ipynb #9a62ba6a
 def plot_answer(
@@ -165,9 +159,9 @@ def plot_answer(
     plt.close(figure)   # shown once, where it is returned
     return figure
 
-# %% ../nbs/03_infer.ipynb #f43b7124
+# %% ../nbs/03_infer.ipynb #26c4c758
 def answer_html(
-    recogniser: Recogniser,   # who answers
+    recogniser: Recogniser, # who answers
     waveform: np.ndarray,   # (n_samples,)
     sr: int,                # its sampling rate, Hz
     title: str = "",        # above the player
@@ -187,9 +181,9 @@ def answer_html(
     return (f"<p>{escape(title)}</p>{Audio(waveform, rate=sr)._repr_html_()}<h3>{probabilities.argmax()} "
             f"<small>with probability {probabilities.max():.2f}</small></h3>{picture(plot_answer(probabilities))}{picture(seen)}")
 
-# %% ../nbs/03_infer.ipynb #f0f00918
+# %% ../nbs/03_infer.ipynb #84024111
 def panel(
-    recogniser: Recogniser,   # who answers
+    recogniser: Recogniser,             # who answers
     recordings: list[Recording] = (),   # to choose from
 ):                                      # an ipywidgets box
     "Choose or upload a recording, hear it, see its features, read the answer."

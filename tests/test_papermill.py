@@ -45,6 +45,13 @@ def test_a_file_of_parameters(project, run):
     assert settings["optimizer"]["params"] == {"lr": 1e-4} and settings["model"]["layers"]["hidden_sizes"] == [16]
 
 
+def test_a_settings_file_is_not_overridden(project, run):
+    code, _, error = run("papermill", "nbs/02_train.ipynb", "out.ipynb", "-p", "config", "config/models/config_cnn.yml", "-p", "epochs", "1", cwd=project)
+    assert code == 0, error
+    settings = metrics(project, "mymodel_cnn_v010")["settings"]
+    assert settings["model"]["type"] == "CNN" and settings["optimizer"] == {"type": "SGD", "params": {"lr": 1e-4, "momentum": 0.9}}
+
+
 def test_an_unknown_parameter_is_refused(project, run):
     code, _, error = run("papermill", "nbs/02_train.ipynb", "out.ipynb", "-p", "learning_rate", "1e-6", cwd=project)
     assert code != 0 and "learning_rate: unknown parameter (allowed: data, config," in error
