@@ -58,14 +58,16 @@ def _synth(
     speakers: Annotated[int, typer.Option("--speakers", help="Number of synthetic speakers.")] = 20,
     takes: Annotated[int, typer.Option("--takes", help="Recordings of each digit by each speaker.")] = 5,
     seed: Annotated[int, typer.Option("--seed", help="Another seed, other speakers.")] = 0,
+    engine: Annotated[str, typer.Option("--engine", help="espeak, or neural (the extra `voices`; a second a word).")] = "espeak",
+    styles: Annotated[Optional[Path], typer.Option("--styles", help="Folder of Kokoro's voices (*.bin) for the neural engine; default: the five it comes with.")] = None,
     jobs: Jobs = -1,
     verbose: Verbose = False,
 ):
-    "Make a corpus of synthetic voices (espeak-ng): the same seed, the same bytes."
+    "Make a corpus of synthetic voices: the same seed, the same bytes. Run again, it finishes an interrupted one."
     _setup(verbose)
-    from audiomnist_nb.config import show_path
+    from audiomnist_nb.config import find_path, show_path
     from audiomnist_nb.corpora import synthesize
-    typer.echo(f"{show_path(to)}: {synthesize(to, speakers, takes, seed, jobs)!r}")
+    typer.echo(f"{show_path(to)}: {synthesize(to, speakers, takes, seed, jobs, engine, styles and find_path(styles))!r}")
 
 # %% ../nbs/04_cli.ipynb #f8322b41
 @app.command("dataset")
@@ -92,13 +94,13 @@ def _dataset(
 # %% ../nbs/04_cli.ipynb #7ba8fd23
 @app.command("train")
 def _train(
-    data_path: Annotated[Path, typer.Option("--data-path", help="Dataset (.npz).")],
+    data_path: Annotated[str, typer.Option("--data-path", help="Dataset (.npz); several with commas between, one given twice counts twice.")],
     config_path: Annotated[Optional[Path], typer.Option("--config-path", help="Training settings, such as config/models/config_20f.yml (the default).")] = None,
     report: Annotated[bool, typer.Option("--report", "-r", help="Write metrics.json and run.log to reports/NAME_vVERSION.")] = False,
     plot: Annotated[bool, typer.Option("--plot", "-p", help="Write loss.png and accuracy.png there too.")] = False,
     name: Annotated[Optional[str], typer.Option("--name", help="Name of the experiment.")] = None,
     version: Annotated[Optional[str], typer.Option("--version", help="Its version.")] = None,
-    model: Annotated[Optional[str], typer.Option("--model", help="FCNN or CNN.")] = None,
+    model: Annotated[Optional[str], typer.Option("--model", help="FCNN, CNN, AudioNet, BCResNet or PlainCNN.")] = None,
     optimizer: Annotated[Optional[str], typer.Option("--optimizer", help="A torch.optim optimizer.")] = None,
     lr: Annotated[Optional[float], typer.Option("--lr", help="Its learning rate.")] = None,
     epochs: Annotated[Optional[int], typer.Option("--epochs", help="Epochs at most.")] = None,
@@ -115,20 +117,91 @@ def _train(
     "Train a network. Single settings replace those of the file."
     _setup(verbose)
     import contextlib
-    from audiomnist_nb.config import FeatureConfig, find_path, load_train_config, project_root, run_log, show_path
-    from audiomnist_nb.features import Dataset
+    from audiomnist_nb.config import FeatureConfig, find_path, listed, load_train_config, project_root, run_log, show_path
+    from audiomnist_nb.features import Dataset, join
     from audiomnist_nb.train import train
     config = load_train_config(config_path and find_path(config_path), name=name, version=version, model=model, optimizer=optimizer, lr=lr, epochs=epochs,
                                batchsize=batchsize, earlystop=earlystop, split=split, eval_split=eval_split, seed=seed, device=device)
-    data, root = Dataset.load(find_path(data_path), speaker_block, data_config and FeatureConfig.load(find_path(data_config))), project_root()
+    data = join([Dataset.load(find_path(path), speaker_block, data_config and FeatureConfig.load(find_path(data_config))) for path in listed(data_path)])
+    root = project_root()
     reports = root/"reports" if report or plot else None
     with run_log(reports/config.experiment/"run.log") if reports else contextlib.nullcontext():
-        run = train(data, config)
+        run = train(data, config, folder=root/"models"/f".{config.experiment}.checkpoint")
         folder = run.save(root/"models", reports, plot)
     m = run.metrics
     if reports: typer.echo(f"report: {show_path(reports/config.experiment)}")
     typer.echo(f"model: {show_path(folder)}")
     typer.echo(f"validation accuracy: {m['valid_accuracy']:.4f}, loss: {m['valid_loss']:.4f}, epoch {m['epoch']} of {m['epochs_run']}, split by {m['split']}")
+
+# %% ../nbs/04_cli.ipynb #d16623e2
+@app.command("validate")
+def _validate(
+    data_path: Annotated[str, typer.Option("--data-path", help="Dataset (.npz); several with commas between, one given twice counts twice.")],
+    config_path: Annotated[Optional[Path], typer.Option("--config-path", help="Training settings, such as config/models/config_20f.yml (the default).")] = None,
+    protocol: Annotated[str, typer.Option("--protocol", help="loso, kfold, takes, becker_digit, becker_gender, or a CSV file with the columns speaker (or path), fold, role.")] = "loso",
+    folds: Annotated[int, typer.Option("--folds", help="Number of folds, for kfold and takes.")] = 5,
+    seeds: Annotated[Optional[str], typer.Option("--seeds", help="Train each fold once with each, with commas between: 1,2,3.")] = None,
+    target: Annotated[str, typer.Option("--target", help="What to tell: digit, speaker or gender.")] = "digit",
+    genders: Annotated[Optional[Path], typer.Option("--genders", help="For gender: CSV with the columns speaker and gender, or AudioMNIST's JSON (default: AudioMNIST's speakers).")] = None,
+    always_train: Annotated[Optional[str], typer.Option("--always-train", help="Speakers in every training part, never tested: s0x*,s1x*.")] = None,
+    valid_speakers: Annotated[Optional[str], typer.Option("--valid-speakers", help="Speakers who choose the epoch in every fold (loso, kfold).")] = None,
+    test_speakers: Annotated[Optional[str], typer.Option("--test-speakers", help="Test only these speakers (loso).")] = None,
+    jobs: Jobs = 1,
+    name: Annotated[Optional[str], typer.Option("--name", help="Name of the experiment.")] = None,
+    version: Annotated[Optional[str], typer.Option("--version", help="Its version.")] = None,
+    model: Annotated[Optional[str], typer.Option("--model", help="FCNN, CNN, AudioNet, BCResNet or PlainCNN.")] = None,
+    optimizer: Annotated[Optional[str], typer.Option("--optimizer", help="A torch.optim optimizer.")] = None,
+    lr: Annotated[Optional[float], typer.Option("--lr", help="Its learning rate.")] = None,
+    epochs: Annotated[Optional[int], typer.Option("--epochs", help="Epochs at most.")] = None,
+    batchsize: Annotated[Optional[int], typer.Option("--batchsize", help="Recordings in a step.")] = None,
+    earlystop: Annotated[Optional[str], typer.Option("--earlystop", help="true, false, or a number: stop after so many epochs above the best loss.")] = None,
+    eval_split: Annotated[Optional[float], typer.Option("--eval-split", help="Part of the speakers not tested that chooses the epoch (loso, kfold).")] = None,
+    device: Annotated[Optional[str], typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")] = None,
+    data_config: Annotated[Optional[Path], typer.Option("--data-config", help="Feature settings, where the dataset has none.")] = None,
+    speaker_block: Annotated[Optional[int], typer.Option("--speaker-block", help="Where the dataset has no speakers: so many rows in a run are one speaker.")] = None,
+    verbose: Verbose = False,
+):
+    "Cross-validation by speaker, recorded in reports/NAME_vVERSION/validate_PROTOCOL; started again, it goes on where it stopped."
+    _setup(verbose)
+    from audiomnist_nb.config import FeatureConfig, find_path, listed, load_train_config, run_log, show_path
+    from audiomnist_nb.features import Dataset, join
+    from audiomnist_nb.validate import folds_of, make_folds, read_genders, validate, validation_folder, write_folds
+    config = load_train_config(config_path and find_path(config_path), name=name, version=version, model=model, optimizer=optimizer, lr=lr, epochs=epochs,
+                               batchsize=batchsize, earlystop=earlystop, eval_split=eval_split, device=device)
+    data = join([Dataset.load(find_path(path), speaker_block, data_config and FeatureConfig.load(find_path(data_config))) for path in listed(data_path)])
+    table = make_folds(data, config, protocol, folds, listed(always_train), listed(valid_speakers), listed(test_speakers))
+    rows, report = folds_of(table, data), validation_folder(config, protocol, target)
+    with run_log(report/"run.log"):
+        validation = validate(data, config, rows, listed(seeds) or [config.seed], jobs, report, target, read_genders(find_path(genders)) if genders else None)
+        validation.save(report)
+        write_folds(table, report/"split.csv")
+    for row in validation.speakers.itertuples(): typer.echo(f"{row.Index}: {row.accuracy:.4f} ({row.low:.4f} to {row.high:.4f}, {row.recordings} recordings)")
+    typer.echo(f"report: {show_path(report)}")
+    typer.echo(validation.summary())
+
+# %% ../nbs/04_cli.ipynb #a76cb3ea
+@app.command("tune")
+def _tune(
+    data_path: Annotated[Path, typer.Option("--data-path", help="Dataset (.npz).")],
+    search: Annotated[Path, typer.Option("--search", help="What is varied, such as config/tune/example.yml.")],
+    name: Annotated[Optional[str], typer.Option("--name", help="Name of the search; the same name goes on where it stopped.")] = None,
+    trials: Annotated[Optional[int], typer.Option("--trials", help="Trials in all, those done before included.")] = None,
+    storage: Annotated[Optional[str], typer.Option("--storage", help="File or database URL that processes and machines share; default: reports/NAME/trials.log.")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes.")] = 1,
+    speaker_block: Annotated[Optional[int], typer.Option("--speaker-block", help="Where the dataset has no speakers: so many rows in a run are one speaker.")] = None,
+    verbose: Verbose = False,
+):
+    "Search for better settings; run it again to continue, or twice at once to share the work."
+    _setup(verbose)
+    from audiomnist_nb.config import find_path, project_root, replacing, show_path
+    from audiomnist_nb.features import Dataset
+    from audiomnist_nb.tune import load_tune_config, save_best, trials_table, tune
+    config = load_tune_config(find_path(search), name=name, trials=trials)
+    report, data = project_root()/"reports"/config.name, Dataset.load(find_path(data_path), speaker_block)
+    study = tune(data, config, storage or report/"trials.log", jobs)
+    with replacing(report/"trials.csv") as new: trials_table(study).to_csv(new)
+    typer.echo(f"best settings: {show_path(save_best(study, config, report/'best.yml'))}")
+    typer.echo(f"{config.objective}: {study.best_value:.4f} in trial {study.best_trial.number} of {len(study.trials)}")
 
 # %% ../nbs/04_cli.ipynb #a8a5d9e4
 @app.command("infer")
@@ -138,6 +211,7 @@ def _infer(
     config: Annotated[Optional[Path], typer.Option("--config", help="Or the training settings: the model is models/NAME_vVERSION of that file.")] = None,
     data_config: Annotated[Optional[Path], typer.Option("--data-config", help="Feature settings: needed for a folder of the reference pipeline, else checked against the model's own.")] = None,
     report: Annotated[bool, typer.Option("--report", "-r", help="Write predictions.csv, metrics.json and cm.png to reports/MODEL/infer_DATA.")] = False,
+    reject: Annotated[bool, typer.Option("--reject", help="Give no answer where it is too uncertain to be a digit; the model needs a calibration (audiomnist calibrate).")] = False,
     speakers: Speakers = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")] = "cpu",
     verbose: Verbose = False,
@@ -152,11 +226,34 @@ def _infer(
     folder = find_path(model) if model else project_root()/"models"/load_train_config(find_path(config)).experiment
     recogniser = Recogniser.load(folder, data_config and FeatureConfig.load(find_path(data_config)), str(pick_device(device)))
     data = find_path(data_path)
-    predictions = recogniser.predict(scan(data, labelled=False).of(*speakers.split(",")) if speakers else data)
+    predictions = recogniser.predict(scan(data, labelled=False).of(*speakers.split(",")) if speakers else data, reject=reject)
     for row in predictions.table().head(None if verbose or len(predictions.recordings) <= 10 else 0).itertuples():
-        typer.echo(f"{row.path}: {row.answer} ({row.probability:.2f})")
+        typer.echo(f"{row.path}: {str(row.answer).replace('<NA>', 'no digit')} ({row.probability:.2f})")
     if report: typer.echo(f"report: {show_path(predictions.save(report_folder(folder, data)))}")
     typer.echo(predictions.summary())
+
+# %% ../nbs/04_cli.ipynb #a7abed46
+@app.command("calibrate")
+def _calibrate(
+    model: Annotated[Path, typer.Option("--model", help="Model folder; the calibration is written into it.")],
+    data_path: Annotated[Path, typer.Option("--data-path", help="The dataset (.npz) that it was trained on, of which its validation speakers count, or one of other speakers.")],
+    keep: Annotated[float, typer.Option("--keep", help="The part of the digits that shall have an answer.")] = 0.97,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the sounds without digits.")] = 0,
+    speaker_block: Annotated[Optional[int], typer.Option("--speaker-block", help="Where the dataset has no speakers: so many rows in a run are one speaker.")] = None,
+    verbose: Verbose = False,
+):
+    "Make a model's probabilities mean what they say, and find out below what it should give no answer (infer --reject)."
+    _setup(verbose)
+    from audiomnist_nb.config import find_path, project_root, show_path
+    from audiomnist_nb.features import Dataset
+    from audiomnist_nb.reject import calibrate
+    folder = find_path(model)
+    report = project_root()/"reports"/folder.absolute().name/"calibration"
+    made = calibrate(folder, Dataset.load(find_path(data_path), speaker_block), keep, seed=seed, report=report)
+    typer.echo(f"report: {show_path(report)}")
+    typer.echo(f"temperature {made.temperature:.2f}: calibration error {made.ece_before:.3f} before, {made.ece_after:.3f} after")
+    typer.echo("taken for digits: " + ", ".join(f"{kind} {part:.0%}" for kind, part in made.false_accept.items()))
+    typer.echo(f"threshold {made.threshold:.3f} on the {made.score} score: {made.false_reject:.1%} of {made.recordings} digits rejected, ROC area {made.auc:.3f}")
 
 # %% ../nbs/04_cli.ipynb #f924571e
 @app.command("demo")

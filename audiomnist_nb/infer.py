@@ -18,6 +18,7 @@ from .config import FeatureConfig, InputError, project_root, replacing, show_pat
 from .corpora import Recording, parse_name, scan
 from .features import FeatureExtractor, _checked, extract_features, features_of, read_audio, resample
 from .models import TrainedModel, load, log_probabilities
+from .reject import score_of, tempered
 
 # %% ../nbs/03_infer.ipynb #6dbcc741
 @dataclass
@@ -26,6 +27,7 @@ class Predictions:
     recordings: list[Recording]      # in the order asked for
     probabilities: np.ndarray        # (n, 10) float32, each row sums to 1
     made: dict = field(default_factory=dict)   # which model answered
+    rejected: np.ndarray | None = None         # (n,) whether it is taken for no digit; None: not asked
 
     @property
     def digits(self) -> np.ndarray:
@@ -38,31 +40,39 @@ class Predictions:
         return np.array([r.digit is not None for r in self.recordings])
 
     @property
+    def answered(self) -> np.ndarray:
+        "(n,) whether there is an answer, that is, all but the rejected"
+        return np.ones(len(self.recordings), bool) if self.rejected is None else ~self.rejected
+
+    @property
     def right(self) -> np.ndarray:
-        "(n,) whether the answer is what the name tells"
-        return np.array([r.digit == d for r, d in zip(self.recordings, self.digits)])
+        "(n,) whether the answer is what the name tells; a rejected one is not right"
+        return np.array([r.digit == d for r, d in zip(self.recordings, self.digits)]) & self.answered
 
     @property
     def accuracy(self) -> float | None:
-        "Part of the recordings with known digits that is right; None where none is known"
+        "Part of the recordings with known digits that is right, the rejected counted as wrong; None where none is known"
         return float(self.right[self.known].mean()) if self.known.any() else None
 
     @property
     def confusion(self) -> np.ndarray:
-        "(10, 10) counts: row the spoken digit, column the answer"
+        "(10, 10) counts: row the spoken digit, column the answer; without the rejected"
         counts = np.zeros((self.probabilities.shape[1],)*2, int)
-        np.add.at(counts, ([r.digit for r in self.recordings if r.digit is not None], self.digits[self.known]), 1)
+        both = self.known & self.answered
+        np.add.at(counts, ([r.digit for r, counted in zip(self.recordings, both) if counted], self.digits[both]), 1)
         return counts
 
     def summary(self) -> str:
-        "`accuracy: 0.7321 (41/56)`, or how many recordings were answered"
-        if self.accuracy is None: return f"answered: {len(self.recordings)} recordings (no digits in their names)"
-        return f"accuracy: {self.accuracy:.4f} ({self.right.sum()}/{self.known.sum()})"
+        "`accuracy: 0.7321 (41/56)`, or how many recordings were answered; and how many rejected, if that was asked"
+        rejected = "" if self.rejected is None else f", {self.rejected.sum()} rejected"
+        if self.accuracy is None: return f"answered: {self.answered.sum()} recordings (no digits in their names){rejected}"
+        return f"accuracy: {self.accuracy:.4f} ({self.right.sum()}/{self.known.sum()}){rejected}"
 
     def table(self) -> pd.DataFrame:
-        "A row a recording: path, speaker, digit (empty: unknown), answer, its probability, the probabilities of all"
+        "A row a recording: path, speaker, digit (empty: unknown), answer (empty: rejected), its probability, the probabilities of all"
+        answer = pd.Series(self.digits).where(self.answered).astype("Int64") if self.rejected is not None else self.digits
         frame = pd.DataFrame(dict(path=[show_path(r.path) for r in self.recordings], speaker=[r.speaker for r in self.recordings],
-                                  digit=pd.array([r.digit for r in self.recordings], "Int64"), answer=self.digits, probability=self.probabilities.max(1)))
+                                  digit=pd.array([r.digit for r in self.recordings], "Int64"), answer=answer, probability=self.probabilities.max(1)))
         return frame.join(pd.DataFrame(self.probabilities, columns=[f"p{d}" for d in range(self.probabilities.shape[1])]))
 
     def plot(self):
@@ -81,6 +91,7 @@ class Predictions:
         "Write predictions.csv and metrics.json, and cm.png where digits are known, into a report folder."
         folder = Path(folder)
         metrics = dict(recordings=len(self.recordings), labelled=int(self.known.sum()), right=int(self.right.sum()), accuracy=self.accuracy, model=self.made)
+        if self.rejected is not None: metrics["rejected"] = int(self.rejected.sum())
         with replacing(folder/"predictions.csv") as new: self.table().to_csv(new, index=False, float_format="%.6f")
         with replacing(folder/"metrics.json") as new: new.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
         if self.known.any():
@@ -107,6 +118,7 @@ class Recogniser:
             raise InputError(f"the model expects features {trained.network.input_shape} for each recording, the feature settings give {trained.features.shape}")
         self.trained, self.device = trained, torch.device(device)
         self.extractor, self.network = FeatureExtractor(trained.features), trained.network.to(self.device).eval()
+        self.calibration = trained.calibration or {}
 
     @classmethod
     def load(cls,
@@ -120,21 +132,27 @@ class Recogniser:
     def probabilities(self,
         x: np.ndarray,     # features (n, *shape)
     ) -> np.ndarray:       # (n, 10) float32
-        "Probabilities of the digits."
-        return log_probabilities(self.network, torch.from_numpy(x).to(self.device)).exp().cpu().numpy()
+        "Probabilities of the digits, calibrated where the model carries a temperature."
+        return tempered(log_probabilities(self.network, torch.from_numpy(x).to(self.device)), self.calibration.get("temperature", 1))
 
     def predict(self,
         what: str | Path | list | np.ndarray,   # a file, a folder, a list of files, or a waveform (n_samples,)
         sr: int = None,                         # the waveform's sampling rate, Hz
+        reject: bool = False,                   # leave without an answer what is below the calibration's threshold
     ) -> Predictions:
-        "Which digits are spoken; raises `InputError` where nothing can be read."
+        "Which digits are spoken; raises `InputError` where nothing can be read, or nothing says when to reject."
+        if reject and not {"score", "threshold"} <= self.calibration.keys():
+            raise InputError("the model has no calibration, so nothing says when to reject; make one: audiomnist calibrate --model FOLDER --data-path DATASET.npz")
         made = {key: self.trained.made.get(key) for key in ("version", "commit", "data")}
         if isinstance(what, (np.ndarray, torch.Tensor)):
             x, recordings = self._of_waveform(np.asarray(what, np.float32), sr), [Recording(Path("waveform"))]
         else:
             asked = _recordings(what)
             x, recordings = extract_features(asked, self.extractor, strict=len(asked) == 1)   # a single one fails with its own message
-        return Predictions(recordings, self.probabilities(x), made)
+        return Predictions(recordings, self.probabilities(x), made, self._rejected(x) if reject else None)
+
+    def _rejected(self, x: np.ndarray) -> np.ndarray:
+        return score_of(self.network, torch.from_numpy(x).to(self.device), self.calibration) < self.calibration["threshold"]
 
     def _of_waveform(self, waveform: np.ndarray, sr: int | None) -> np.ndarray:
         if not sr: raise InputError("a waveform needs its sampling rate: predict(waveform, sr)")
