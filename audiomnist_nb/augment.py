@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DEGRADATIONS', 'CHAIN', 'LOG', 'change_speed', 'change_pitch', 'shift', 'room', 'reverberate', 'coloured_noise',
            'babble', 'mix_at_snr', 'change_level', 'overdrive', 'limit_band', 'through_codec', 'degrade',
-           'augment_waveform', 'augmented', 'warp', 'smooth_curves', 'add_noise', 'mask', 'Augment', 'mixup']
+           'augment_waveform', 'augmented', 'warp', 'smooth_curves', 'add_noise', 'edges', 'mask', 'Augment', 'mixup']
 
 # %% ../nbs/01_augment.ipynb #74a4b7e9
 import hashlib, json
@@ -325,7 +325,7 @@ def smooth_curves(
     waves = torch.stack([torch.cos(np.pi*k*at) for k in (1, 2, 3, 5)])
     return size*torch.randn(n, 4, generator=rng) @ waves/np.sqrt(2)
 
-# %% ../nbs/01_augment.ipynb #25dc9466
+# %% ../nbs/01_augment.ipynb #80f4b63b
 def add_noise(
     x: torch.Tensor,        # (batch, n_mels, n_frames) log-mel spectrograms, dB
     snr: torch.Tensor,      # (batch,) signal-to-noise ratio, dB; infinite for no noise
@@ -335,12 +335,26 @@ def add_noise(
     power = (10**(x/10)).sum(1)
     active = power > power.amax(1, keepdim=True)/1000
     level = 10*((power*active).sum(1)/active.sum(1)).log10()
-    colour = smooth_curves(len(x), x.shape[1], 6, rng).to(x)
+    colour = smooth_curves(len(x), x.shape[1], 4, rng).to(x)
     colour = colour - 10*(10**(colour/10)).sum(1, keepdim=True).log10()           # total power 0 dB
     noise = colour[:, :, None] + 4*torch.randn(x.shape, generator=rng).to(x) + (level - snr.to(x))[:, None, None]
     return torch.logaddexp(x*LOG, noise*LOG)/LOG
 
 LOG = np.log(10)/10   # a decibel in natural logarithms of power
+
+# %% ../nbs/01_augment.ipynb #daeef864
+def edges(
+    x: torch.Tensor,        # (batch, n_mels, n_frames) log-mel spectrograms, dB
+    crop: float,            # up to this part of the word is cut away at each end
+    rng: torch.Generator,   # draws how much
+) -> torch.Tensor:          # (batch, 1, n_frames) which frames stay
+    "Where a recording cut too tightly would begin and end; the word is what lies within 40 dB of the loudest frame."
+    power = (10**(x/10)).sum(1).cpu()
+    active, n = power > power.amax(1, keepdim=True)/1e4, x.shape[-1]
+    first, last = active.float().argmax(1), n - 1 - active.flip(1).float().argmax(1)
+    cut = lambda: _uniform(0, crop, len(x), rng)*(last - first + 1)
+    at = torch.arange(n)
+    return ((at >= (first + cut())[:, None]) & (at <= (last - cut())[:, None]))[:, None].to(x.device)
 
 # %% ../nbs/01_augment.ipynb #5b359eee
 def mask(
@@ -361,7 +375,7 @@ def mask(
             hidden |= stripe[:, :, None] if axis == 1 else stripe[:, None]
     return x.where(~hidden.to(x.device), x.mean((1, 2), keepdim=True))
 
-# %% ../nbs/01_augment.ipynb #04c78dcf
+# %% ../nbs/01_augment.ipynb #1eadb626
 class Augment:
     "The changes that the settings ask for, as a function of a batch."
     def __init__(self,
@@ -369,7 +383,7 @@ class Augment:
         features: FeatureConfig,   # how the batch was made
     ):
         self.config, self.features = config, features
-        needs = [key for key in ("frequency_warp", "time_warp", "equaliser", "noise", "masks") if getattr(config, key)]
+        needs = [key for key in ("frequency_warp", "time_warp", "equaliser", "noise", "crop", "masks") if getattr(config, key)]
         if needs and (features is None or features.feature != "log_mel" or features.deltas or features.aggregate_over_t):
             raise InputError(f"augment.{needs[0]} works on log-mel spectrograms over time; set feature: log_mel, without deltas and aggregate_over_t")
 
@@ -383,9 +397,11 @@ class Augment:
             x = warp(x, octaves(c.frequency_warp), octaves(c.time_warp), _uniform(-c.shift, c.shift, n, rng)*x.shape[-1], self.features)
         elif c.shift: x = _moved(x, (_uniform(-c.shift, c.shift, n, rng)*x.shape[-1]).round().long())
         if c.equaliser: x = x + smooth_curves(n, x.shape[1], c.equaliser, rng).to(x)[:, :, None]
+        stays = edges(x, c.crop, rng) | (torch.rand(n, 1, 1, generator=rng) < 0.5).to(x.device) if c.crop else None
         if c.noise:
             quiet = torch.rand(n, generator=rng) >= c.noise_part
             x = add_noise(x, _uniform(*c.noise, n, rng).masked_fill(quiet, torch.inf), rng)
+        if c.crop: x = x.where(stays, x.amax((1, 2), keepdim=True) - self.features.top_db)
         return mask(x, c.masks, c.mask_bands, c.mask_frames, rng) if c.masks else x
 
 # %% ../nbs/01_augment.ipynb #26c69304

@@ -76,19 +76,23 @@ def _dataset(
     config_path: Annotated[Path, typer.Option("--config-path", help="Feature settings, such as config/data/data_20f_agg.yml.")],
     name: Annotated[str, typer.Option("--name", help="The dataset is written to data/processed/NAME.npz.")],
     speakers: Speakers = None,
+    augment: Annotated[Optional[Path], typer.Option("--augment", help="Varied copies of the recordings instead of the recordings, such as config/augment/voices.yml has them.")] = None,
     jobs: Jobs = -1,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first unreadable recording instead of leaving it out.")] = False,
     verbose: Verbose = False,
 ):
     "Turn recordings into a dataset of features (.npz)."
     _setup(verbose)
-    from audiomnist_nb.config import FeatureConfig, find_path, project_root, show_path
+    from audiomnist_nb.config import FeatureConfig, WaveformAugmentConfig, find_path, project_root, read_yaml, settings_from, show_path
     from audiomnist_nb.corpora import scan
     from audiomnist_nb.features import extract
     config, recordings = FeatureConfig.load(find_path(config_path)), scan(find_path(data_path))
     if recordings.left_out: typer.echo(repr(recordings), err=True)
     if speakers: recordings = recordings.of(*speakers.split(","))
-    made = extract(recordings, config, jobs, strict)
+    if augment:
+        from audiomnist_nb.augment import augmented
+        made = augmented(recordings, config, settings_from(WaveformAugmentConfig, read_yaml(find_path(augment)), str(augment)), jobs)
+    else: made = extract(recordings, config, jobs, strict)
     typer.echo(f"{show_path(made.save(project_root()/'data/processed'/name))}: {made!r}")
 
 # %% ../nbs/04_cli.ipynb #7ba8fd23
@@ -203,11 +207,12 @@ def _tune(
     typer.echo(f"best settings: {show_path(save_best(study, config, report/'best.yml'))}")
     typer.echo(f"{config.objective}: {study.best_value:.4f} in trial {study.best_trial.number} of {len(study.trials)}")
 
-# %% ../nbs/04_cli.ipynb #a8a5d9e4
+# %% ../nbs/04_cli.ipynb #ff2a3a57
 @app.command("infer")
 def _infer(
-    data_path: Annotated[Path, typer.Option("--data-path", help="A recording, or a folder of them.")],
-    model: Annotated[Optional[Path], typer.Option("--model", help="Model folder, such as models/mymodel_20_coeff_v010.")] = None,
+    recording: Annotated[Optional[Path], typer.Argument(help="A recording, or a folder of them.", show_default=False)] = None,
+    data_path: Annotated[Optional[Path], typer.Option("--data-path", help="The same, as an option.")] = None,
+    model: Annotated[Optional[Path], typer.Option("--model", help="Model folder, such as models/mymodel_20_coeff_v010 (default: the model that comes with the package).")] = None,
     config: Annotated[Optional[Path], typer.Option("--config", help="Or the training settings: the model is models/NAME_vVERSION of that file.")] = None,
     data_config: Annotated[Optional[Path], typer.Option("--data-config", help="Feature settings: needed for a folder of the reference pipeline, else checked against the model's own.")] = None,
     report: Annotated[bool, typer.Option("--report", "-r", help="Write predictions.csv, metrics.json and cm.png to reports/MODEL/infer_DATA.")] = False,
@@ -220,12 +225,13 @@ def _infer(
     _setup(verbose)
     from audiomnist_nb.config import FeatureConfig, InputError, find_path, load_train_config, project_root, show_path
     from audiomnist_nb.corpora import scan
-    from audiomnist_nb.infer import Recogniser, report_folder
+    from audiomnist_nb.infer import Recogniser, default_model, report_folder
     from audiomnist_nb.models import pick_device
-    if (model is None) == (config is None): raise InputError("name either a model folder (--model) or its training settings (--config)")
-    folder = find_path(model) if model else project_root()/"models"/load_train_config(find_path(config)).experiment
+    if model and config: raise InputError("name either a model folder (--model) or its training settings (--config), not both")
+    if (recording is None) == (data_path is None): raise InputError("name one recording, or one folder of them: audiomnist infer my.wav")
+    folder = find_path(model) if model else project_root()/"models"/load_train_config(find_path(config)).experiment if config else default_model()
     recogniser = Recogniser.load(folder, data_config and FeatureConfig.load(find_path(data_config)), str(pick_device(device)))
-    data = find_path(data_path)
+    data = find_path(recording or data_path)
     predictions = recogniser.predict(scan(data, labelled=False).of(*speakers.split(",")) if speakers else data, reject=reject)
     for row in predictions.table().head(None if verbose or len(predictions.recordings) <= 10 else 0).itertuples():
         typer.echo(f"{row.path}: {str(row.answer).replace('<NA>', 'no digit')} ({row.probability:.2f})")
@@ -255,7 +261,7 @@ def _calibrate(
     typer.echo("taken for digits: " + ", ".join(f"{kind} {part:.0%}" for kind, part in made.false_accept.items()))
     typer.echo(f"threshold {made.threshold:.3f} on the {made.score} score: {made.false_reject:.1%} of {made.recordings} digits rejected, ROC area {made.auc:.3f}")
 
-# %% ../nbs/04_cli.ipynb #f924571e
+# %% ../nbs/04_cli.ipynb #a688f2f5
 @app.command("demo")
 def _demo(verbose: Verbose = False):
     "The whole pipeline on synthetic voices: corpus, dataset, training, and a test on speakers that training never had."
@@ -271,3 +277,9 @@ def _demo(verbose: Verbose = False):
     step(_dataset, data_path="data/raw/demo", config_path=config, name="demo")
     step(_train, data_path="data/processed/demo.npz", name="demo", model="CNN", optimizer="Adam", lr=1e-3, epochs=20, earlystop="5", report=True, plot=True)
     step(_infer, data_path="data/test/demo", model="models/demo_v010", report=True)
+    from audiomnist_nb.corpora import Voice, speak
+    from audiomnist_nb.config import replacing
+    import soundfile
+    with replacing(root/"data/test/seven.wav") as new: soundfile.write(new, *speak("seven", Voice("en-gb", "f2")), format="WAV")
+    typer.echo("\nThe model that comes with the package, on one more synthetic voice:\n\n$ audiomnist infer data/test/seven.wav")
+    _infer(recording=Path("data/test/seven.wav"))

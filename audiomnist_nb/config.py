@@ -319,6 +319,7 @@ class AugmentConfig(Settings):
     equaliser: float = Field(0, ge=0, le=40, description="standard deviation of a random smooth frequency response, dB")
     noise: _between(-20, 120) | None = Field(None, description="lowest and highest signal-to-noise ratio of added noise of a random colour, dB")
     noise_part: float = Field(0.5, ge=0, le=1, description="part of the recordings that get noise")
+    crop: float = Field(0, ge=0, le=0.5, description="up to this part of the word cut away at each end, silence beyond, for every other recording")
     masks: int = Field(0, ge=0, le=10, description="stripes hidden along each axis (SpecAugment)")
     mask_bands: int = Field(8, ge=0, le=512, description="widest stripe, mel bands")
     mask_frames: int = Field(16, ge=0, le=10000, description="widest stripe, frames")
@@ -327,7 +328,7 @@ class AugmentConfig(Settings):
     @property
     def active(self) -> bool:
         "Whether anything at all is asked for"
-        return any((self.frequency_warp, self.time_warp, self.shift, self.equaliser, self.noise and self.noise_part, self.masks, self.mixup))
+        return any((self.frequency_warp, self.time_warp, self.shift, self.equaliser, self.noise and self.noise_part, self.crop, self.masks, self.mixup))
 
 # %% ../nbs/00_config.ipynb #120bd04e
 class TrainConfig(Settings):

@@ -180,9 +180,9 @@ class BCResNet(Network):
 
     def logits(self, x): return self.tail(self.blocks(self.head(x[:, None]))).flatten(1)
 
-# %% ../nbs/01_models.ipynb #13aadff1
+# %% ../nbs/01_models.ipynb #a9a6d44e
 class PlainCNN(Network):
-    "Six convolutions, each with BatchNorm and activation, the mean of the last one's output over time and frequency, a linear layer."
+    "Five convolutions, each with BatchNorm and activation, the mean of the last one's output over time and frequency, a linear layer."
     def __init__(self,
         input_shape: tuple[int, int],        # (n_mels, n_frames)
         output_size: int = 10,               # number of classes
@@ -192,7 +192,7 @@ class PlainCNN(Network):
     ):
         super().__init__(input_shape)
         _need_time("PlainCNN", input_shape)
-        sizes = [int(c*width) for c in (32, 64, 64, 128, 128)]
+        sizes = [int(c*width) for c in (32, 64, 64, 112, 112)]
         strides = (2, 2, 1, 2, 1)
         layers = []
         for inputs, outputs, stride in zip((1, *sizes), sizes, strides):

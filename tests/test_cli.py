@@ -135,10 +135,10 @@ WRONG = [
     (["train", "--data-path", "no_x.npz"], "no_x.npz: expected arrays x and y, found y"),
     (["train", "--data-path", "sizes.npz"], "the dataset doesn't say who speaks"),
     (["train", "--data-path", "sizes.npz", "--split", "random", "--config-path", CONFIG], "model.layers.input_size is 20, but a recording has 13 values"),
-    (["train", "--data-path", "sizes.npz", "--split", "random", "--model", "CNN"], "the CNN needs features (n_mfcc, n_frames), got (13,)"),
+    (["train", "--data-path", "sizes.npz", "--split", "random", "--model", "CNN"], "the CNN needs features (n_coef, n_frames), got (13,)"),
     (["infer", "--data-path", "data/test/voices", "--model", "models/half_v010"], "models/half_v010: weights.safetensors is missing"),
     (["infer", "--data-path", "data/test/voices", "--model", "models/gone_v010"], "models/gone_v010: no such file or folder"),
-    (["infer", "--data-path", "data/test/voices"], "name either a model folder (--model) or its training settings (--config)"),
+    (["infer"], "name one recording, or one folder of them: audiomnist infer my.wav"),
     (["infer", "--data-path", "data/test/voices", "--model", "models/quick_v010", "--data-config", ROOT/"config/data/data_13f_agg.yml"], "made with other feature settings: n_mfcc 20, not 13"),
     (["infer", "--data-path", "text/3_x_0.wav", "--model", "models/quick_v010"], "not readable as sound"),
 ]
