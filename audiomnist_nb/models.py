@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Network', 'FCNN', 'n_parameters', 'CNN', 'AudioNet', 'SubSpectralNorm', 'BroadcastBlock', 'BCResNet', 'PlainCNN',
-           'pick_device', 'seeded', 'build', 'log_probabilities', 'TrainedModel', 'save', 'load']
+           'pick_device', 'seeded', 'build', 'summary', 'log_probabilities', 'TrainedModel', 'save', 'load']
 
 # %% ../nbs/01_models.ipynb #2b04608b
 import contextlib, json
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 
+import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -241,6 +242,30 @@ def build(
         PlainCNN=lambda: PlainCNN(input_shape, layers.output_size, config.width, config.dropout, activation))[config.type]()
     if features and features.cmvn != "none": network.cmvn = CMVN(features)
     return network
+
+# %% ../nbs/01_models.ipynb #6a00f680
+def summary(
+    network: Network,   # any of the above
+) -> pd.DataFrame:      # a row a layer and one for the sum: output shape, parameters, multiply-adds
+    "What a network is made of, for one recording."
+    rows, hooks = [], []
+    def note(name):
+        def hook(layer, inputs, output):
+            weights = getattr(layer, "weight", None)
+            each = 0 if weights is None or weights.ndim < 2 else weights[0].numel()   # a bias or a norm adds, it doesn't multiply-add
+            rows.append(dict(layer=name, kind=type(layer).__name__, output=tuple(output.shape[1:]), parameters=sum(p.numel() for p in layer.parameters()), multiply_adds=each*output[0].numel()))
+        return hook
+    for name, layer in network.named_modules():
+        if name and not list(layer.children()): hooks.append(layer.register_forward_hook(note(name)))
+    training = network.training
+    try:
+        with torch.inference_mode(): network.eval()(torch.zeros(1, *network.input_shape, device=next(network.parameters()).device))
+    finally:
+        for hook in hooks: hook.remove()
+        network.train(training)
+    table = pd.DataFrame(rows).groupby(["layer", "kind", "output"], sort=False).agg(parameters=("parameters", "first"), multiply_adds=("multiply_adds", "sum")).reset_index()
+    total = dict(layer="total", kind=type(network).__name__, output=rows[-1]["output"], parameters=n_parameters(network), multiply_adds=int(table.multiply_adds.sum()))
+    return pd.concat([table, pd.DataFrame([total])], ignore_index=True)
 
 # %% ../nbs/01_models.ipynb #9f89f01f
 @torch.inference_mode()
