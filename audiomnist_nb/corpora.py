@@ -6,8 +6,8 @@
 __all__ = ['VOICES', 'WORDS', 'PHONEMES', 'Recording', 'parse_name', 'audio_suffixes', 'Recordings', 'scan', 'variants', 'Voice',
            'speak', 'draw_voice', 'synthesize', 'draw_mixture']
 
-# %% ../nbs/00_corpora.ipynb #012849d0
-import ctypes, _ctypes, os, re, threading
+# %% ../nbs/00_corpora.ipynb #4ca94c98
+import ctypes, _ctypes, os, re, shutil, threading
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -208,13 +208,24 @@ def synthesize(
     say, letter = (_say_digit, "s") if engine == "espeak" else (partial(_say_neural, styles=styles and str(styles)), "k")
     todo = [(f"{digit}_{letter}{seed}x{speaker:03d}_{take}.wav", digit, take, seed, speaker)
             for speaker in range(speakers) for digit in range(10) for take in range(takes)]
-    unfinished = folder.with_name(f".{folder.name}.unfinished")   # seldom made in one go: a neural voice takes a second a word
-    unfinished.mkdir(parents=True, exist_ok=True)
+    unfinished = _unfinished(folder, f"{engine} {styles}")   # seldom made in one go: a neural voice takes a second a word
     left = [(unfinished/name, *args) for name, *args in todo if not (unfinished/name).exists()]
     work = Parallel(jobs if len(left) > 500 or engine == "neural" else 1, return_as="generator")(delayed(_one_clip)(say, *args) for args in left)
     for _ in tqdm(work, "voices", len(left), unit="clip", delay=2, mininterval=2): pass
+    wanted = {name for name, *_ in todo}
+    for path in unfinished.iterdir():
+        if path.name not in wanted: path.unlink()
     unfinished.rename(folder)
     return scan(folder)
+
+# %% ../nbs/00_corpora.ipynb #2b6208e4
+def _unfinished(folder: Path, voices: str) -> Path:
+    "Where a corpus grows until it is whole; what other voices left there goes"
+    growing = folder.with_name(f".{folder.name}.unfinished")
+    if growing.exists() and (not (growing/"voices").exists() or (growing/"voices").read_text() != voices): shutil.rmtree(growing)
+    growing.mkdir(parents=True, exist_ok=True)
+    (growing/"voices").write_text(voices)
+    return growing
 
 # %% ../nbs/00_corpora.ipynb #4cf4bff6
 def _one_clip(say, path: Path, *args) -> None:

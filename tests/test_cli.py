@@ -32,7 +32,7 @@ def test_nothing_heavy_is_imported_before_a_command_runs():
 
 def test_help_names_every_command(run, tmp_path):
     code, out, _ = run("audiomnist", "--help", cwd=tmp_path)
-    assert code == 0 and all(command in out for command in ("synth", "dataset", "train", "infer", "demo"))
+    assert code == 0 and all(command in out for command in ("synth", "dataset", "train", "validate", "tune", "calibrate", "infer", "demo"))
 
 
 def test_training_leaves_a_model_and_a_report(work):
@@ -56,6 +56,13 @@ def test_one_recording_without_a_label(work, run):
     shutil.copy(work/"data/test/voices/7_s1x000_0.wav", work/"hello.wav")
     code, out, _ = run("audiomnist", "infer", "--model", "models/quick_v010", "--data-path", "hello.wav", cwd=work)
     assert code == 0 and re.fullmatch(r"hello\.wav: \d \(\d\.\d\d\)\nanswered: 1 recordings \(no digits in their names\)\n", out)
+
+
+def test_the_model_in_the_box_needs_no_name(work, run):
+    shutil.copy(work/"data/test/voices/7_s1x000_0.wav", work/"seven.wav")
+    code, out, error = run("audiomnist", "infer", "seven.wav", cwd=work)
+    assert code == 0, error
+    assert re.match(r"seven\.wav: 7 \(\d\.\d\d\)\n", out)
 
 
 def test_the_same_seed_gives_the_same_weights_in_another_process(work, run):
@@ -163,7 +170,7 @@ def test_each_mistake_is_one_line_and_exit_code_2(work):
 def test_a_killed_command_leaves_nothing_half_written(tmp_path, run):
     command = [Path(sys.executable).with_name("audiomnist"), "synth", "--to", "voices", "--speakers", "40", "--takes", "10", "--jobs", "1"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not list(tmp_path.glob(".voices.tmp-*/voices/*.wav")):
+    while not list(tmp_path.glob(".voices.unfinished/*.wav")):
         assert process.poll() is None, "it ended before it could be killed"
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)

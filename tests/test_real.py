@@ -1,19 +1,20 @@
-"Real recordings: agreement with librosa, and the reference's first epoch. Skipped where AUDIOMNIST_REAL is not set."
+"Real recordings: agreement with librosa, the default model, and the reference's first epoch. Skipped where AUDIOMNIST_REAL is not set."
 import numpy as np
 import pytest
 
 from audiomnist_nb.config import FeatureConfig, load_train_config
 from audiomnist_nb.corpora import scan
-from audiomnist_nb.features import Dataset, FeatureExtractor, extract, features_of, librosa_mfcc, read_audio, resample
+from audiomnist_nb.features import Dataset, FeatureExtractor, extract, features_of, librosa_features, read_audio, resample
+from audiomnist_nb.infer import Recogniser
 from audiomnist_nb.train import train
 
 
-@pytest.mark.parametrize("config", [FeatureConfig(n_mfcc=20, aggregate_over_t=True), FeatureConfig(n_mfcc=20, padding=200)], ids=["averaged", "padded"])
+@pytest.mark.parametrize("config", [FeatureConfig(n_mfcc=20, aggregate_over_t=True), FeatureConfig(n_mfcc=20, padding=200), FeatureConfig(feature="log_mel", n_mels=40, resampling_rate=8000, padding=80)], ids=["averaged", "padded", "log_mel"])
 def test_features_agree_with_librosa(real, config):
     recordings = scan(real/"beltran") + scan(real/"fsdd")[::30]
     waveforms = [resample(*read_audio(r.path), config.resampling_rate) for r in recordings]
     assert len(waveforms) == 156
-    differences = abs(features_of(waveforms, FeatureExtractor(config)) - np.stack([librosa_mfcc(w, config) for w in waveforms]))
+    differences = abs(features_of(waveforms, FeatureExtractor(config)) - np.stack([librosa_features(w, config) for w in waveforms]))
     assert differences.max() <= 5e-3
 
 
@@ -36,3 +37,8 @@ def test_five_voices_teach_more_than_chance_about_a_sixth(real):
     assert len(heard) == 2500 and len(set(heard.speaker)) == 5
     run = train(heard, load_train_config(lr=1e-4, epochs=5, device="cpu", hidden_sizes=[256, 256]))
     assert run.metrics["valid_accuracy"] > 0.3
+
+
+def test_the_default_model_knows_the_voices_it_was_trained_on(real):
+    predictions = Recogniser.load().predict([r.path for r in scan(real/"fsdd")[::30]])
+    assert predictions.accuracy >= 0.97
