@@ -293,7 +293,19 @@ def _mel_of(hz: torch.Tensor) -> torch.Tensor:
 def _hz_of(mel: torch.Tensor) -> torch.Tensor:
     return torch.where(mel < 15, mel*200/3, 1000*((mel - 15)*np.log(6.4)/27).exp())
 
-# %% ../nbs/01_augment.ipynb #16c4a8a8
+# %% ../nbs/01_augment.ipynb #cbc9d7f5
+def _mel_bands(features: FeatureConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    "Lower edge of the bands and the step from one to the next, mel"
+    low, high = _mel_of(torch.tensor([features.fmin, features.upper_edge]))
+    return low, (high - low)/(features.n_mels + 1)
+
+# %% ../nbs/01_augment.ipynb #169fa7cd
+def _centres(features: FeatureConfig) -> torch.Tensor:
+    "Centres of the bands, Hz"
+    low, step = _mel_bands(features)
+    return _hz_of(low + step*torch.arange(1, features.n_mels + 1))
+
+# %% ../nbs/01_augment.ipynb #6dd1ea45
 def warp(
     x: torch.Tensor,           # (batch, n_mels, n_frames) log-mel spectrograms
     frequency: torch.Tensor,   # (batch,) factor on all frequencies: above 1 for a shorter vocal tract
@@ -303,10 +315,8 @@ def warp(
 ) -> torch.Tensor:             # same shape; what was never heard takes the value of the nearest edge
     "Spectrograms as if spoken by another vocal tract, at another pace, at another moment."
     n_mels, n_frames = x.shape[1:]
-    low, high = _mel_of(torch.tensor([features.fmin, features.upper_edge]))
-    step = (high - low)/(n_mels + 1)
-    centres = _hz_of(low + step*torch.arange(1, n_mels + 1))
-    band = (_mel_of(centres/frequency[:, None].cpu()) - low)/step - 1
+    low, step = _mel_bands(features)
+    band = (_mel_of(_centres(features)/frequency[:, None].cpu()) - low)/step - 1
     middle = (n_frames - 1)/2
     frame = middle + (torch.arange(n_frames) - middle - shift[:, None].cpu())*pace[:, None].cpu()
     scale = lambda at, n: (2*at/(n - 1) - 1).to(x)
@@ -330,12 +340,14 @@ def add_noise(
     x: torch.Tensor,        # (batch, n_mels, n_frames) log-mel spectrograms, dB
     snr: torch.Tensor,      # (batch,) signal-to-noise ratio, dB; infinite for no noise
     rng: torch.Generator,   # draws colour and fluctuation
+    features: FeatureConfig,   # how x was made: the bands' frequencies
 ) -> torch.Tensor:          # same shape
-    "Spectrograms with noise of a random colour added in power. The signal's level is its mean over frames within 30 dB of the loudest."
+    "Spectrograms with noise added in power: of a random colour, every fourth a rumble or hum. The signal's level is its mean over frames within 30 dB of the loudest."
     power = (10**(x/10)).sum(1)
     active = power > power.amax(1, keepdim=True)/1000
     level = 10*((power*active).sum(1)/active.sum(1)).log10()
-    colour = smooth_curves(len(x), x.shape[1], 4, rng).to(x)
+    rumble = 30*(-_centres(features)/150).exp()*(torch.rand(len(x), 1, generator=rng) < 0.25)
+    colour = (smooth_curves(len(x), x.shape[1], 4, rng) + rumble).to(x)
     colour = colour - 10*(10**(colour/10)).sum(1, keepdim=True).log10()           # total power 0 dB
     noise = colour[:, :, None] + 4*torch.randn(x.shape, generator=rng).to(x) + (level - snr.to(x))[:, None, None]
     return torch.logaddexp(x*LOG, noise*LOG)/LOG
@@ -400,7 +412,7 @@ class Augment:
         stays = edges(x, c.crop, rng) | (torch.rand(n, 1, 1, generator=rng) < 0.5).to(x.device) if c.crop else None
         if c.noise:
             quiet = torch.rand(n, generator=rng) >= c.noise_part
-            x = add_noise(x, _uniform(*c.noise, n, rng).masked_fill(quiet, torch.inf), rng)
+            x = add_noise(x, _uniform(*c.noise, n, rng).masked_fill(quiet, torch.inf), rng, self.features)
         if c.crop: x = x.where(stays, x.amax((1, 2), keepdim=True) - self.features.top_db)
         return mask(x, c.masks, c.mask_bands, c.mask_frames, rng) if c.masks else x
 

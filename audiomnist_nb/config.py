@@ -278,16 +278,16 @@ class LayersConfig(Settings):
 # %% ../nbs/00_config.ipynb #dfe90976
 class ModelConfig(Settings):
     "A network: its type, sizes and activation."
-    type: Literal["FCNN", "CNN", "AudioNet", "BCResNet", "PlainCNN"] = Field("FCNN", description="fully connected, the reference's CNN, or one of three more")
+    type: Literal["FCNN", "CNN", "AudioNet", "BCResNet", "PlainCNN", "ResNet"] = Field("FCNN", description="fully connected, the reference's CNN, or one of four more")
     layers: LayersConfig = Field(default_factory=LayersConfig, description="sizes of an FCNN; the others take only output_size")
     activation: ActivationConfig = Field(default_factory=ActivationConfig, description="of every hidden layer; the reference's CNN has ReLU")
-    width: float = Field(1, gt=0, le=64, description="multiplies the channels of a BCResNet or a PlainCNN")
-    dropout: float = Field(0.1, ge=0, lt=1, description="of a BCResNet or a PlainCNN")
+    width: float = Field(1, gt=0, le=64, description="multiplies the channels of a BCResNet, PlainCNN or ResNet")
+    dropout: float = Field(0.1, ge=0, lt=1, description="of a BCResNet, PlainCNN or ResNet")
 
     @field_validator("type", mode="before")
     @classmethod
     def _any_case(cls, name: Any):
-        names = {n.lower(): n for n in ("FCNN", "CNN", "AudioNet", "BCResNet", "PlainCNN")}
+        names = {n.lower(): n for n in ("FCNN", "CNN", "AudioNet", "BCResNet", "PlainCNN", "ResNet")}
         return names.get(name.lower().replace("-", ""), name) if isinstance(name, str) else name
 
 # %% ../nbs/00_config.ipynb #9fe40ba9

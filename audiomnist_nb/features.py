@@ -97,7 +97,8 @@ def centred(
     hop_length: int,        # loudness is measured in blocks of so many samples
 ) -> np.ndarray:            # (n,) zeros where the waveform has no more
     "The n samples around the waveform's centre of loudness: the one place where a digit surely is, whatever lies around it."
-    blocks = np.pad(waveform, (0, -len(waveform) % hop_length)).reshape(-1, hop_length)
+    treble = np.diff(waveform, prepend=waveform[:1])   # a hum or a rumble is not the word
+    blocks = np.pad(treble, (0, -len(waveform) % hop_length)).reshape(-1, hop_length)
     loudness = np.sqrt((blocks.astype(np.float64)**2).mean(1))
     width, first = max(n//hop_length, 1), 0
     if len(loudness) > width:   # the loudest stretch of that length

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['Network', 'FCNN', 'n_parameters', 'CNN', 'AudioNet', 'SubSpectralNorm', 'BroadcastBlock', 'BCResNet', 'PlainCNN',
-           'pick_device', 'seeded', 'build', 'summary', 'log_probabilities', 'TrainedModel', 'save', 'load']
+           'ResidualBlock', 'ResNet', 'pick_device', 'seeded', 'build', 'summary', 'log_probabilities', 'TrainedModel',
+           'save', 'load']
 
 # %% ../nbs/01_models.ipynb #2b04608b
 import contextlib, json
@@ -203,6 +204,44 @@ class PlainCNN(Network):
 
     def logits(self, x): return self.linear(self.dropout(self.layers(x[:, None].contiguous(memory_format=torch.channels_last)).mean((2, 3))))
 
+# %% ../nbs/01_models.ipynb #85bfb53d
+class ResidualBlock(nn.Module):
+    "Two 3x3 convolutions with BatchNorm, added to their input."
+    def __init__(self,
+        inputs: int,             # channels
+        outputs: int,            # channels
+        stride: int,             # over time and frequency
+        activation: nn.Module,   # between the convolutions and after the sum
+    ):
+        super().__init__()
+        self.activation = activation
+        self.first = nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs))
+        self.second = nn.Sequential(nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs))
+        self.skip = nn.Identity() if inputs == outputs and stride == 1 else nn.Sequential(
+            nn.AvgPool2d(stride, ceil_mode=True), nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x): return self.activation(self.second(self.activation(self.first(x))) + self.skip(x))
+
+# %% ../nbs/01_models.ipynb #ddc91ecc
+class ResNet(Network):
+    "A convolution, three residual blocks, the mean over time and frequency, a linear layer."
+    def __init__(self,
+        input_shape: tuple[int, int],        # (n_mels, n_frames)
+        output_size: int = 10,               # number of classes
+        width: float = 1,                    # multiplies all channels
+        dropout: float = 0.1,                # before the linear layer
+        activation: nn.Module = nn.ReLU(),   # everywhere
+    ):
+        super().__init__(input_shape)
+        _need_time("ResNet", input_shape)
+        a, b, c, d = (max(1, int(n*width)) for n in (32, 48, 64, 92))
+        self.layers = nn.Sequential(nn.Conv2d(1, a, 5, 2, 2, bias=False), nn.BatchNorm2d(a), activation,
+                                    ResidualBlock(a, b, 2, activation), ResidualBlock(b, c, 2, activation), ResidualBlock(c, d, 1, activation))
+        self.dropout, self.linear = nn.Dropout(dropout), nn.Linear(d, output_size)
+        self.layers.to(memory_format=torch.channels_last)
+
+    def logits(self, x): return self.linear(self.dropout(self.layers(x[:, None].contiguous(memory_format=torch.channels_last)).mean((2, 3))))
+
 # %% ../nbs/01_models.ipynb #b55f7777
 def pick_device(
     name: str = "auto",   # auto, cpu, cuda, cuda:1 or mps
@@ -239,7 +278,8 @@ def build(
         CNN=lambda: CNN(input_shape, layers.output_size),
         AudioNet=lambda: AudioNet(input_shape, layers.output_size, activation),
         BCResNet=lambda: BCResNet(input_shape, layers.output_size, config.width, config.dropout, activation),
-        PlainCNN=lambda: PlainCNN(input_shape, layers.output_size, config.width, config.dropout, activation))[config.type]()
+        PlainCNN=lambda: PlainCNN(input_shape, layers.output_size, config.width, config.dropout, activation),
+        ResNet=lambda: ResNet(input_shape, layers.output_size, config.width, config.dropout, activation))[config.type]()
     if features and features.cmvn != "none": network.cmvn = CMVN(features)
     return network
 
