@@ -242,7 +242,7 @@ def _infer(
 @app.command("calibrate")
 def _calibrate(
     model: Annotated[Path, typer.Option("--model", help="Model folder; the calibration is written into it.")],
-    data_path: Annotated[Path, typer.Option("--data-path", help="The dataset (.npz) that it was trained on, of which its validation speakers count, or one of other speakers.")],
+    data_path: Annotated[str, typer.Option("--data-path", help="The dataset (.npz) that it was trained on, of which its validation speakers count, or one of other speakers; several with commas between.")],
     keep: Annotated[float, typer.Option("--keep", help="The part of the digits that shall have an answer.")] = 0.97,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the sounds without digits.")] = 0,
     speaker_block: Annotated[Optional[int], typer.Option("--speaker-block", help="Where the dataset has no speakers: so many rows in a run are one speaker.")] = None,
@@ -250,12 +250,12 @@ def _calibrate(
 ):
     "Make a model's probabilities mean what they say, and find out below what it should give no answer (infer --reject)."
     _setup(verbose)
-    from audiomnist_nb.config import find_path, project_root, show_path
-    from audiomnist_nb.features import Dataset
+    from audiomnist_nb.config import find_path, listed, project_root, show_path
+    from audiomnist_nb.features import Dataset, join
     from audiomnist_nb.reject import calibrate
     folder = find_path(model)
     report = project_root()/"reports"/folder.absolute().name/"calibration"
-    made = calibrate(folder, Dataset.load(find_path(data_path), speaker_block), keep, seed=seed, report=report)
+    made = calibrate(folder, join([Dataset.load(find_path(path), speaker_block) for path in listed(data_path)]), keep, seed=seed, report=report)
     typer.echo(f"report: {show_path(report)}")
     typer.echo(f"temperature {made.temperature:.2f}: calibration error {made.ece_before:.3f} before, {made.ece_after:.3f} after")
     typer.echo("taken for digits: " + ", ".join(f"{kind} {part:.0%}" for kind, part in made.false_accept.items()))
