@@ -214,7 +214,8 @@ def synthesize(
     for _ in tqdm(work, "voices", len(left), unit="clip", delay=2, mininterval=2): pass
     wanted = {name for name, *_ in todo}
     for path in unfinished.iterdir():
-        if path.name not in wanted: path.unlink()
+        if path.is_dir(): shutil.rmtree(path)   # a clip that a kill left half written
+        elif path.name not in wanted: path.unlink()
     unfinished.rename(folder)
     return scan(folder)
 

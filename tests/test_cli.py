@@ -123,7 +123,7 @@ def files(work):
 DATASET = ["dataset", "--name", "bad", "--config-path", AGG, "--data-path"]
 TRAIN = ["train", "--data-path", "data/processed/voices.npz", "--config-path"]
 WRONG = [
-    (["dataset", "--name", "bad", "--data-path", "data/raw/voices", "--config-path", "unknown.yml"], "unknown.yml: n_mfc: unknown key; did you mean 'n_mfcc'? (allowed: n_mfcc,"),
+    (["dataset", "--name", "bad", "--data-path", "data/raw/voices", "--config-path", "unknown.yml"], "unknown.yml: n_mfc: unknown key; did you mean 'n_mfcc'? (allowed: feature, n_mfcc,"),
     (["dataset", "--name", "bad", "--data-path", "data/raw/voices", "--config-path", "range.yml"], "range.yml: n_mfcc: 0 given; input should be greater than or equal to 1"),
     (["dataset", "--name", "bad", "--data-path", "data/raw/voices", "--config-path", "unreadable.yml"], "unreadable.yml: not readable as YAML at line 1, column 11"),
     (["dataset", "--name", "bad", "--data-path", "data/raw/voices", "--config-path", "gone.yml"], "gone.yml: no such file or folder"),
