@@ -404,7 +404,7 @@ class Augment:
         rng: torch.Generator,   # on the CPU, so that every device sees the same changes
     ) -> torch.Tensor:          # same shape
         c, n = self.config, len(x)
-        if self.features.feature == "log_mel" and (c.frequency_warp or c.time_warp or c.shift):
+        if self.features and self.features.feature == "log_mel" and (c.frequency_warp or c.time_warp or c.shift):
             octaves = lambda pair: _uniform(*np.log(pair or (1, 1)), n, rng).exp()
             x = warp(x, octaves(c.frequency_warp), octaves(c.time_warp), _uniform(-c.shift, c.shift, n, rng)*x.shape[-1], self.features)
         elif c.shift: x = _moved(x, (_uniform(-c.shift, c.shift, n, rng)*x.shape[-1]).round().long())

@@ -123,9 +123,8 @@ class Trainer:
         "Move the weights once; summed loss and number of right answers of the batch"
         c, classes = self.config, self.config.model.layers.output_size
         wanted = (1 - c.label_smoothing)*nn.functional.one_hot(y, classes) + c.label_smoothing/classes
-        with torch.inference_mode(False), torch.no_grad():
-            if self.augment: x = self.augment(x, self.rng)
-            if c.augment.mixup: x, wanted = mixup(x, wanted, c.augment.mixup, self.rng)
+        if self.augment: x = self.augment(x, self.rng)
+        if c.augment.mixup: x, wanted = mixup(x, wanted, c.augment.mixup, self.rng)
         logs = None
         def loss_of_batch():
             nonlocal logs
@@ -281,12 +280,13 @@ def fit(
 def plot_history(
     history: pd.DataFrame,   # from `fit`
     what: str,               # "loss" or "accuracy"
+    kept: int = None,        # the epoch whose weights were kept; none: the lowest validation loss
 ):                           # a matplotlib figure
-    "Training and validation curve; the best epoch is marked."
+    "Training and validation curve; the epoch kept is marked."
     import matplotlib.pyplot as plt   # here, because inference shares nothing with it
     figure, axis = plt.subplots(figsize=(5.5, 3), layout="constrained")
     history[[f"train_{what}", f"valid_{what}"]].plot(ax=axis, marker="." if len(history) < 40 else None)
-    axis.axvline(history.valid_loss.idxmin(), color="grey", linestyle=":", label="epoch kept")
+    axis.axvline(kept or history.valid_loss.idxmin(), color="grey", linestyle=":", label="epoch kept")
     axis.legend(["training", "validation", "epoch kept"])
     axis.set(xlabel="epoch", ylabel="accuracy" if what == "accuracy" else "negative log-likelihood")
     axis.xaxis.get_major_locator().set_params(integer=True)
@@ -313,7 +313,7 @@ class Run:
             folder = Path(reports)/self.config.experiment
             with replacing(folder/"metrics.json") as new: new.write_text(json.dumps(self.metrics, indent=2) + "\n", encoding="utf-8")
             for what in ["loss", "accuracy"]*plot:
-                with replacing(folder/f"{what}.png") as new: plot_history(self.history, what).savefig(new, dpi=120)
+                with replacing(folder/f"{what}.png") as new: plot_history(self.history, what, self.metrics["epoch"]).savefig(new, dpi=120)
         return save(self.trained, Path(models)/self.config.experiment)
 
 # %% ../nbs/02_train.ipynb #b4c020c7

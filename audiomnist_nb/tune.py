@@ -6,8 +6,8 @@
 __all__ = ['PLOTS', 'Dimension', 'OptunaConfig', 'TuneConfig', 'load_tune_config', 'open_storage', 'NumberedSampler',
            'open_study', 'run_trial', 'tune', 'trials_table', 'best_settings', 'save_best', 'plot_study']
 
-# %% ../nbs/02_tune.ipynb #30b66c88
-import inspect, json
+# %% ../nbs/02_tune.ipynb #543e990a
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
