@@ -360,11 +360,13 @@ def edges(
     crop: float,            # up to this part of the word is cut away at each end
     rng: torch.Generator,   # draws how much
 ) -> torch.Tensor:          # (batch, 1, n_frames) which frames stay
-    "Where a recording cut too tightly would begin and end; the word is what lies within 40 dB of the loudest frame."
+    "Where a recording might begin and end: inside the word, or up to its length before and after. The word is what lies within 40 dB of the loudest frame."
     power = (10**(x/10)).sum(1).cpu()
     active, n = power > power.amax(1, keepdim=True)/1e4, x.shape[-1]
     first, last = active.float().argmax(1), n - 1 - active.flip(1).float().argmax(1)
-    cut = lambda: _uniform(0, crop, len(x), rng)*(last - first + 1)
+    def cut():
+        tight, loose = _uniform(0, crop, len(x), rng), _uniform(-1, 0, len(x), rng)
+        return tight.where(torch.rand(len(x), generator=rng) < 0.5, loose)*(last - first + 1)
     at = torch.arange(n)
     return ((at >= (first + cut())[:, None]) & (at <= (last - cut())[:, None]))[:, None].to(x.device)
 

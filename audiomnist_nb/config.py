@@ -319,7 +319,7 @@ class AugmentConfig(Settings):
     equaliser: float = Field(0, ge=0, le=40, description="standard deviation of a random smooth frequency response, dB")
     noise: _between(-20, 120) | None = Field(None, description="lowest and highest signal-to-noise ratio of added noise of a random colour, dB")
     noise_part: float = Field(0.5, ge=0, le=1, description="part of the recordings that get noise")
-    crop: float = Field(0, ge=0, le=0.5, description="up to this part of the word cut away at each end, silence beyond, for every other recording")
+    crop: float = Field(0, ge=0, le=0.5, description="every other recording begins and ends up to this part inside the word, or somewhere around it, with silence beyond")
     masks: int = Field(0, ge=0, le=10, description="stripes hidden along each axis (SpecAugment)")
     mask_bands: int = Field(8, ge=0, le=512, description="widest stripe, mel bands")
     mask_frames: int = Field(16, ge=0, le=10000, description="widest stripe, frames")
