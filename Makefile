@@ -15,8 +15,7 @@ demo: $(VENV)/installed
 	audiomnist demo
 
 test: $(VENV)/installed
-	# a process for each notebook: those that start processes themselves would wait for ever in a pool's worker
-	ls nbs/*.ipynb | $(SERIAL) xargs -P 2 -n 1 nbdev_test --path
+	$(SERIAL) nbdev_test
 	pytest -q tests
 
 docs: $(VENV)/installed

@@ -223,32 +223,33 @@ def _read_or_say(recording: Recording, sr: int) -> np.ndarray | str:
     except (InputError, OSError) as e: return str(e)
 
 # %% ../nbs/01_augment.ipynb #65312b55
-def _vary_chunk(chunk: list[tuple[Recording, str]], extractor: FeatureExtractor, config: WaveformAugmentConfig, pool: list) -> tuple[np.ndarray, list[Recording], list[str]]:
+def _vary_chunk(chunk: list[tuple[Recording, str]], extractor: FeatureExtractor, config: WaveformAugmentConfig, pools: dict) -> tuple[np.ndarray, list[Recording], list[str]]:
     "Features of the copies of the readable recordings, those recordings, and what is wrong with the others"
     sr, copies, kept, wrong = extractor.config.resampling_rate, [], [], []
     for recording, digest in chunk:
         waveform = _read_or_say(recording, sr)
         if isinstance(waveform, str): wrong.append(waveform); continue
-        others = [w for other, w in pool if other != digest]
+        others = [w for other, w in pools.get(recording.speaker, []) if other != digest] or [waveform]
         copies += [augment_waveform(waveform, sr, config, [config.seed, int(digest, 16), copy], others) for copy in range(config.copies)]
         kept.append(recording)
     return features_of(copies, extractor), kept, wrong
 
-# %% ../nbs/01_augment.ipynb #41408002
-def _babble_pool(labelled: list[tuple[Recording, str]], config: WaveformAugmentConfig, sr: int) -> list[tuple[str, np.ndarray]]:
-    "Digests and waveforms of the recordings that babble is made of; whichever order they come in"
-    if not config.noise or "babble" not in config.noises: return []
-    by_digest = sorted({digest: recording for recording, digest in labelled}.items())
-    drawn = np.random.default_rng(config.seed).permutation(len(by_digest))[:64]
-    read = [(by_digest[i][0], _read_or_say(by_digest[i][1], sr)) for i in drawn]
-    return [(digest, waveform) for digest, waveform in read if not isinstance(waveform, str)]
+# %% ../nbs/01_augment.ipynb #a7fbc69f
+def _babble_pools(labelled: list[tuple[Recording, str]], config: WaveformAugmentConfig, sr: int) -> dict[str, list[tuple[str, np.ndarray]]]:
+    "Speaker -> digests and waveforms of the recordings that babble is made of; whichever order they come in"
+    if not config.noise or "babble" not in config.noises: return {}
+    pools = {}
+    for digest, recording in sorted({digest: recording for recording, digest in labelled}.items()):   # digests are as good as drawn
+        pool = pools.setdefault(recording.speaker, [])
+        if len(pool) < 8 and not isinstance(waveform := _read_or_say(recording, sr), str): pool.append((digest, waveform))
+    return pools
 
 # %% ../nbs/01_augment.ipynb #001b37ae
 def _make_copies(labelled: list[tuple[Recording, str]], features: FeatureConfig, config: WaveformAugmentConfig, jobs: int) -> tuple[np.ndarray, list[Recording]]:
     "Features of all copies, and the recordings they are of"
     extractor, x, kept, wrong = FeatureExtractor(features), [], [], []
-    pool, chunks = _babble_pool(labelled, config, features.resampling_rate), [labelled[i:i + 32] for i in range(0, len(labelled), 32)]
-    work = Parallel(jobs, prefer="threads", return_as="generator")(delayed(_vary_chunk)(chunk, extractor, config, pool) for chunk in chunks)
+    pools, chunks = _babble_pools(labelled, config, features.resampling_rate), [labelled[i:i + 32] for i in range(0, len(labelled), 32)]
+    work = Parallel(jobs, prefer="threads", return_as="generator")(delayed(_vary_chunk)(chunk, extractor, config, pools) for chunk in chunks)
     with tqdm(total=len(labelled), desc="varied copies", unit="clip", delay=2) as bar:
         for made, readable, problems in work:
             bar.update(len(readable) + len(problems))

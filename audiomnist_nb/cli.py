@@ -123,7 +123,7 @@ def _train(
     epochs: Epochs = None,
     batchsize: Batchsize = None,
     earlystop: Earlystop = None,
-    split: Annotated[Optional[str], typer.Option("--split", help="speaker: nobody on both sides; random: as the reference.")] = None,
+    split: Annotated[Optional[str], typer.Option("--split", help="speaker: nobody on both sides; random: as the reference; or a file of folds (CSV).")] = None,
     eval_split: Annotated[Optional[float], typer.Option("--eval-split", help="Part kept for validation.")] = None,
     seed: Annotated[Optional[int], typer.Option("--seed", help="Seed of weights, order and dropout.")] = None,
     device: Device = None,
@@ -182,7 +182,8 @@ def _validate(
     _setup(verbose)
     from audiomnist_nb.config import FeatureConfig, find_path, listed, load_train_config, run_log, show_path
     from audiomnist_nb.features import Dataset, join
-    from audiomnist_nb.validate import folds_of, make_folds, read_genders, validate, validation_folder, write_folds
+    from audiomnist_nb.train import folds_of, write_folds
+    from audiomnist_nb.validate import make_folds, read_genders, validate, validation_folder
     config = load_train_config(config_path and find_path(config_path), name=name, version=version, model=model, optimizer=optimizer, lr=lr, epochs=epochs,
                                batchsize=batchsize, earlystop=earlystop, eval_split=eval_split, device=device)
     data = join([Dataset.load(find_path(path), speaker_block, data_config and FeatureConfig.load(find_path(data_config))) for path in listed(data_path)])

@@ -6,7 +6,8 @@
 __all__ = ['logger', 'Probability', 'ALIASES', 'InputError', 'nearest', 'read_yaml', 'Settings', 'settings_from', 'FeatureConfig',
            'WaveformAugmentConfig', 'torch_class', 'TorchConfig', 'ActivationConfig', 'OptimizerConfig', 'LayersConfig',
            'ModelConfig', 'SchedulerConfig', 'AugmentConfig', 'TrainConfig', 'load_train_config', 'listed',
-           'project_root', 'find_path', 'replacing', 'notebook_parameters', 'provenance', 'show_path', 'run_log']
+           'project_root', 'find_path', 'replacing', 'ending_workers', 'notebook_parameters', 'provenance', 'show_path',
+           'run_log']
 
 # %% ../nbs/00_config.ipynb #c7c8df44
 import ast, contextlib, difflib, inspect, logging, re, shutil, subprocess, tempfile
@@ -341,7 +342,8 @@ class TrainConfig(Settings):
     epochs: int = Field(100, ge=1, le=100_000, description="epochs at most")
     batchsize: int = Field(32, ge=2, le=2**20, description="recordings in a step, at most")
     earlystop: bool | int = Field(True, description="stop when the validation loss rises; a number: after so many epochs")
-    split: Literal["speaker", "random"] = Field("speaker", description="keep a speaker on one side, or draw recordings at random")
+    split: str = Field("speaker", pattern=r"^(speaker|random|.+\.csv)$", description="speaker: nobody on both sides; random: recordings are drawn; or a file of folds")
+    fold: int | str | None = Field(None, description="which fold of that file (default: its first)")
     split_seed: int = Field(42, ge=0, lt=2**32, description="seed of the split")
     seed: int = Field(42, ge=0, lt=2**32, description="seed of weights, order and dropout")
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1 or mps")
@@ -455,6 +457,15 @@ def replacing(
         if path.is_dir() and new.is_dir(): path.rename(work/"old")
         new.replace(path)
     finally: shutil.rmtree(work, ignore_errors=True)
+
+# %% ../nbs/00_config.ipynb #70537a63
+def ending_workers(
+    results,   # of a joblib `Parallel` with `return_as="generator"`
+):             # yields the same
+    "The results of parallel work; after the last one joblib's processes end."
+    from joblib.externals.loky import get_reusable_executor
+    try: yield from results
+    finally: get_reusable_executor().shutdown(wait=True)
 
 # %% ../nbs/00_config.ipynb #9724399b
 def _names_set(cell: str, kind: type) -> list[str]:

@@ -17,7 +17,7 @@ import soundfile
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from .config import InputError, logger, nearest, replacing
+from .config import InputError, ending_workers, logger, nearest, replacing
 
 # %% ../nbs/00_corpora.ipynb #f4211de0
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def synthesize(
     unfinished = _unfinished(folder, f"{engine} {styles}")   # seldom made in one go: a neural voice takes a second a word
     left = [(unfinished/name, *args) for name, *args in todo if not (unfinished/name).exists()]
     work = Parallel(jobs if len(left) > 500 or engine == "neural" else 1, return_as="generator")(delayed(_one_clip)(say, *args) for args in left)
-    for _ in tqdm(work, "voices", len(left), unit="clip", delay=2, mininterval=2): pass
+    for _ in tqdm(ending_workers(work), "voices", len(left), unit="clip", delay=2, mininterval=2): pass
     wanted = {name for name, *_ in todo}
     for path in unfinished.iterdir():
         if path.is_dir(): shutil.rmtree(path)   # a clip that a kill left half written

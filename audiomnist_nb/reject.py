@@ -7,7 +7,7 @@ __all__ = ['OTHER_WORDS', 'KINDS', 'tempered', 'fit_temperature', 'ece', 'plot_r
            'other_sounds', 'last_hidden', 'Clouds', 'score_of', 'Heard', 'hear', 'choose_threshold', 'Calibration',
            'plot_roc', 'validation_rows', 'hear_apart', 'calibrate', 'save_report']
 
-# %% ../nbs/03_reject.ipynb #ef46dda0
+# %% ../nbs/03_reject.ipynb #9c14a803
 import json, shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +16,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from scipy.optimize import minimize_scalar
-from sklearn.covariance import ledoit_wolf
-from sklearn.metrics import roc_auc_score, roc_curve
-from sklearn.model_selection import GroupKFold
 from torch import nn
 from tqdm import tqdm
 
+from .augment import coloured_noise
 from .config import InputError, Settings, logger, replacing
 from .corpora import draw_voice, speak
 from .features import Dataset, FeatureExtractor, features_of, resample
@@ -44,13 +41,14 @@ def _loss(logs: torch.Tensor, y: torch.Tensor, temperature: float) -> float:
     others = (logs.sum(1) - right)/(logs.shape[1] - 1)
     return -float(((1 - extra)*right + extra*others).mean())
 
-# %% ../nbs/03_reject.ipynb #9ba71ab6
+# %% ../nbs/03_reject.ipynb #98f9a16b
 def fit_temperature(
     logs: torch.Tensor,   # (n, classes) log-probabilities of recordings that the network didn't learn from
     y: np.ndarray,        # (n,) digits
 ) -> float:               # from 0.05 to 20
     "The temperature at which the digits are most likely."
     y = torch.as_tensor(y)
+    from scipy.optimize import minimize_scalar   # here and below, because `audiomnist infer` calibrates nothing
     found = minimize_scalar(lambda t: _loss(logs, y, float(np.exp(t))), bounds=(np.log(0.05), np.log(20)), method="bounded", options=dict(xatol=1e-4))
     return float(np.exp(found.x))
 
@@ -106,12 +104,6 @@ class Sound(NamedTuple):
     sr: int                # sampling rate, Hz
     kind: str              # one of `KINDS`
 
-# %% ../nbs/03_reject.ipynb #45bb59f6
-def _noise(n: int, tilt: float, rng: np.random.Generator) -> np.ndarray:
-    "Noise whose power falls with frequency to that power: 0 white, 1 pink"
-    spectrum = np.fft.rfft(rng.normal(size=n))
-    return np.fft.irfft(spectrum/np.maximum(np.arange(len(spectrum)), 1)**(tilt/2), n)
-
 # %% ../nbs/03_reject.ipynb #fb63c3cb
 def _tone(seconds: np.ndarray, pitch: float, n: int, rng: np.random.Generator) -> np.ndarray:
     "A tone of n harmonics, each weaker than the one below by about its number"
@@ -124,7 +116,7 @@ def _music(seconds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     notes = lambda: 110*2**(rng.choice(36, rng.integers(1, 4), replace=False)/12)
     return np.concatenate([sum(_tone(part, pitch, 8, rng) for pitch in notes())*np.exp(-rng.uniform(1, 6)*(part - part[0])) for part in parts])
 
-# %% ../nbs/03_reject.ipynb #88260456
+# %% ../nbs/03_reject.ipynb #7d94155b
 def other_sound(
     kind: str,     # one of `KINDS`
     number: int,   # which one; words follow their list
@@ -137,10 +129,10 @@ def other_sound(
         word = OTHER_WORDS[number % len(OTHER_WORDS)] + str(rng.choice(["", ".", "?", "!"]))
         return Sound(*speak(word, draw_voice(seed + 1000, number), int(rng.integers(1, 2**31))), kind)
     seconds, level = np.arange(int(sr*rng.uniform(0.3, 1.2)))/sr, 10**(rng.uniform(-50, -6)/20)
-    if kind == "silence": level, x = (0 if number % 2 else 1e-4), _noise(len(seconds), 0, rng)   # exactly nothing, or nearly
+    if kind == "silence": level, x = (0 if number % 2 else 1e-4), coloured_noise(len(seconds), "white", rng)   # exactly nothing, or nearly
     elif kind == "hum": x = _tone(seconds, rng.choice([50, 60]), 12, rng)
     elif kind == "music": x = _music(seconds, rng)
-    else: x = _noise(len(seconds), float(kind == "pink noise"), rng)
+    else: x = coloured_noise(len(seconds), kind.split()[0], rng)
     return Sound((level*x/abs(x).max()).astype(np.float32), sr, kind)
 
 # %% ../nbs/03_reject.ipynb #28342834
@@ -165,7 +157,7 @@ def last_hidden(
     finally: handle.remove()
     return torch.cat(seen)
 
-# %% ../nbs/03_reject.ipynb #266e8aab
+# %% ../nbs/03_reject.ipynb #2d55a792
 class Clouds(NamedTuple):
     "Where each digit's recordings lie in a network's last hidden layer."
     means: torch.Tensor    # (classes, units) their centres
@@ -179,6 +171,7 @@ class Clouds(NamedTuple):
         "The clouds of these recordings."
         hidden, digits = hidden.double().cpu().numpy(), np.unique(y)
         means = np.stack([hidden[y == digit].mean(0) for digit in digits])
+        from sklearn.covariance import ledoit_wolf
         covariance = ledoit_wolf(hidden - means[np.searchsorted(digits, y)], assume_centered=True)[0]
         whiten = np.linalg.cholesky(np.linalg.pinv(covariance, hermitian=True) + 1e-9*np.eye(len(covariance)))
         return cls(torch.from_numpy(means).float(), torch.from_numpy(whiten).float())
@@ -201,7 +194,7 @@ def score_of(
     if calibration["score"] == "cloud": return Clouds(calibration["means"], calibration["whiten"]).score(last_hidden(network, x))
     return tempered(log_probabilities(network, x), calibration["temperature"]).max(1)
 
-# %% ../nbs/03_reject.ipynb #1e05cbfa
+# %% ../nbs/03_reject.ipynb #8cf1e9c6
 @dataclass
 class Heard:
     "What a network said to digits that it didn't learn from, and to sounds that are none."
@@ -225,6 +218,7 @@ class Heard:
         temperature: float,   # of the probabilities
     ) -> float:               # 0.5: no better than chance; 1: every digit scores above every other sound
         "Area under the ROC curve."
+        from sklearn.metrics import roc_auc_score
         return float(roc_auc_score(np.repeat([1, 0], [len(self.y), len(self.kinds)]), np.concatenate(self.scores(score, temperature))))
 
 # %% ../nbs/03_reject.ipynb #fecfb624
@@ -277,13 +271,14 @@ class Calibration(Settings):
                    ece_after=ece(tempered(heard.logs, t), heard.y), auc=heard.auc(score, t), false_reject=float((digits < threshold).mean()),
                    false_accept={kind: float((others[heard.kinds == kind] >= threshold).mean()) for kind in np.unique(heard.kinds).tolist()})
 
-# %% ../nbs/03_reject.ipynb #a9ab9e70
+# %% ../nbs/03_reject.ipynb #40abe8cb
 def plot_roc(
     heard: Heard,               # digits and other sounds
     calibration: Calibration,   # its threshold is marked by a dot on each curve
 ):                              # a matplotlib figure
     "For each kind of sound, the part of the digits that is answered against the part of the sounds that is."
     import matplotlib.pyplot as plt
+    from sklearn.metrics import roc_curve
     figure, axis = plt.subplots(figsize=(4.6, 3.6), layout="constrained")
     digits, others = heard.scores(calibration.score, calibration.temperature)
     for kind in [kind for kind in KINDS if kind in heard.kinds]:
@@ -313,13 +308,14 @@ def validation_rows(
     if len(np.unique(dataset.speaker[rows])) < 2: raise InputError(f"calibration needs two or more speakers that were not trained on, found {len(np.unique(dataset.speaker[rows]))}")
     return rows
 
-# %% ../nbs/03_reject.ipynb #861346f8
+# %% ../nbs/03_reject.ipynb #7b1c02b8
 def hear_apart(
     trained: TrainedModel,   # with its feature settings
     dataset: Dataset,        # see `validation_rows`
     sounds: list[Sound],     # without digits
 ) -> tuple[Heard, Clouds]:   # each validation speaker measured by clouds of other people; the clouds of all
     "Ask the network about the validation speakers and about other sounds, and find the clouds."
+    from sklearn.model_selection import GroupKFold
     hidden, rows = last_hidden(trained.network, torch.from_numpy(dataset.x)), validation_rows(trained, dataset)
     clouds = Clouds.of(hidden, dataset.y)
     heard, speaker = hear(trained, clouds, dataset[rows], sounds), dataset.speaker[rows]

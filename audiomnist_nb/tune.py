@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 from pydantic import Field, field_validator, model_validator
 from tqdm import tqdm
 
-from .config import ALIASES, InputError, Settings, TrainConfig, find_path, load_train_config, logger, nearest, read_yaml, replacing, settings_from
+from .config import ALIASES, InputError, Settings, TrainConfig, ending_workers, find_path, load_train_config, logger, nearest, read_yaml, replacing, settings_from
 from .features import Dataset
 from .train import train
 
@@ -209,7 +209,7 @@ def _work(config: TuneConfig, storage: str | Path, dataset: Dataset) -> None:
             study.optimize(lambda trial: run_trial(trial, config, dataset), n_trials=1, callbacks=[log])
             bar.update(min(_count(study, since), config.trials) - bar.n)
 
-# %% ../nbs/02_tune.ipynb #783ddde1
+# %% ../nbs/02_tune.ipynb #c06952b6
 def tune(
     dataset: Dataset,       # features and digits
     config: TuneConfig,     # what is varied, and how often
@@ -218,7 +218,7 @@ def tune(
 ) -> optuna.Study:          # with `config.trials` trials; each process may add one more
     "Search; raises `InputError` where no trial could be finished."
     study = open_study(config, storage, dataset)
-    others = Parallel(jobs - 1, return_as="generator")(delayed(_work)(config, storage, dataset) for _ in range(jobs - 1)) if jobs > 1 else ()
+    others = ending_workers(Parallel(jobs - 1, return_as="generator")(delayed(_work)(config, storage, dataset) for _ in range(jobs - 1))) if jobs > 1 else ()
     _work(config, storage, dataset)
     for _ in others: pass   # wait for them, and raise what they raised
     if not [t for t in study.trials if t.state == TrialState.COMPLETE]:
