@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['DEGRADATIONS', 'CHAIN', 'LOG', 'change_speed', 'change_pitch', 'shift', 'room', 'reverberate', 'coloured_noise',
            'babble', 'mix_at_snr', 'change_level', 'overdrive', 'limit_band', 'through_codec', 'degrade',
-           'augment_waveform', 'augmented', 'warp', 'smooth_curves', 'add_noise', 'edges', 'mask', 'Augment', 'mixup']
+           'augment_waveform', 'augmented', 'warp', 'smooth_curves', 'add_noise', 'loud', 'edges', 'mask', 'Augment',
+           'mixup']
 
 # %% ../nbs/01_augment.ipynb #74a4b7e9
 import hashlib, json
@@ -355,21 +356,29 @@ def add_noise(
 
 LOG = np.log(10)/10   # a decibel in natural logarithms of power
 
-# %% ../nbs/01_augment.ipynb #daeef864
+# %% ../nbs/01_augment.ipynb #5b6df192
+def loud(
+    x: torch.Tensor,           # (batch, n_mels, n_frames) log-mel spectrograms, dB
+    threshold: torch.Tensor,   # (batch,) dB below the loudest frame
+) -> torch.Tensor:             # (batch, 1, n_frames) which frames lie above it
+    "The frames that a noise gate lets pass, or that a program which cuts recordings takes for the word."
+    power = (10**(x/10)).sum(1, keepdim=True)
+    return power > power.amax(2, keepdim=True)/10**(threshold.to(x)[:, None, None]/10)
+
+# %% ../nbs/01_augment.ipynb #4dadb3d1
 def edges(
-    x: torch.Tensor,        # (batch, n_mels, n_frames) log-mel spectrograms, dB
-    crop: float,            # up to this part of the word is cut away at each end
+    word: torch.Tensor,     # (batch, 1, n_frames) which frames are loud
+    crop: float,            # up to this part of the word, from the first of them to the last, is cut away at each end
     rng: torch.Generator,   # draws how much
 ) -> torch.Tensor:          # (batch, 1, n_frames) which frames stay
-    "Where a recording might begin and end: inside the word, or up to its length before and after. The word is what lies within 40 dB of the loudest frame."
-    power = (10**(x/10)).sum(1).cpu()
-    active, n = power > power.amax(1, keepdim=True)/1e4, x.shape[-1]
-    first, last = active.float().argmax(1), n - 1 - active.flip(1).float().argmax(1)
+    "Where a recording might begin and end: inside the word, or up to its length before and after."
+    n, frames = word.shape[0], word.shape[2]
+    first, last = (word.cpu().float().argmax(2), frames - 1 - word.cpu().flip(2).float().argmax(2))
     def cut():
-        tight, loose = _uniform(0, crop, len(x), rng), _uniform(-1, 0, len(x), rng)
-        return tight.where(torch.rand(len(x), generator=rng) < 0.5, loose)*(last - first + 1)
-    at = torch.arange(n)
-    return ((at >= (first + cut())[:, None]) & (at <= (last - cut())[:, None]))[:, None].to(x.device)
+        tight, loose = _uniform(0, crop, n, rng), _uniform(-1, 0, n, rng)
+        return tight.where(torch.rand(n, generator=rng) < 0.5, loose)[:, None]*(last - first + 1)
+    at = torch.arange(frames)
+    return ((at >= first + cut()) & (at <= last - cut()))[:, None].to(word.device)
 
 # %% ../nbs/01_augment.ipynb #5b359eee
 def mask(
@@ -398,7 +407,7 @@ class Augment:
         features: FeatureConfig,   # how the batch was made
     ):
         self.config, self.features = config, features
-        needs = [key for key in ("frequency_warp", "time_warp", "equaliser", "noise", "crop", "masks") if getattr(config, key)]
+        needs = [key for key in ("frequency_warp", "time_warp", "equaliser", "noise", "gate", "crop", "masks") if getattr(config, key)]
         if needs and (features is None or features.feature != "log_mel" or features.deltas or features.aggregate_over_t):
             raise InputError(f"augment.{needs[0]} works on log-mel spectrograms over time; set feature: log_mel, without deltas and aggregate_over_t")
 
@@ -412,11 +421,14 @@ class Augment:
             x = warp(x, octaves(c.frequency_warp), octaves(c.time_warp), _uniform(-c.shift, c.shift, n, rng)*x.shape[-1], self.features)
         elif c.shift: x = _moved(x, (_uniform(-c.shift, c.shift, n, rng)*x.shape[-1]).round().long())
         if c.equaliser: x = x + smooth_curves(n, x.shape[1], c.equaliser, rng).to(x)[:, :, None]
-        stays = edges(x, c.crop, rng) | (torch.rand(n, 1, 1, generator=rng) < 0.5).to(x.device) if c.crop else None
+        if c.gate or c.crop: word = loud(x, _uniform(*(c.gate or (40, 40)), n, rng))
+        silenced = lambda x, stays: x.where(stays, x.amax((1, 2), keepdim=True) - self.features.top_db)
+        if c.gate: x = silenced(x, word | (torch.rand(n, 1, 1, generator=rng) >= c.gate_part).to(x.device))
+        if c.crop: stays = edges(word, c.crop, rng) | (torch.rand(n, 1, 1, generator=rng) < 0.5).to(x.device)
         if c.noise:
             quiet = torch.rand(n, generator=rng) >= c.noise_part
             x = add_noise(x, _uniform(*c.noise, n, rng).masked_fill(quiet, torch.inf), rng, self.features)
-        if c.crop: x = x.where(stays, x.amax((1, 2), keepdim=True) - self.features.top_db)
+        if c.crop: x = silenced(x, stays)
         return mask(x, c.masks, c.mask_bands, c.mask_frames, rng) if c.masks else x
 
 # %% ../nbs/01_augment.ipynb #26c69304

@@ -320,7 +320,9 @@ class AugmentConfig(Settings):
     equaliser: float = Field(0, ge=0, le=40, description="standard deviation of a random smooth frequency response, dB")
     noise: _between(-20, 120) | None = Field(None, description="lowest and highest signal-to-noise ratio of added noise of a random colour, dB")
     noise_part: float = Field(0.5, ge=0, le=1, description="part of the recordings that get noise")
-    crop: float = Field(0, ge=0, le=0.5, description="every other recording begins and ends up to this part inside the word, or somewhere around it, with silence beyond")
+    gate: _between(0, 120) | None = Field(None, description="lowest and highest threshold of a noise gate: what lies so far below the loudest frame becomes silence, dB")
+    gate_part: float = Field(0.4, ge=0, le=1, description="part of the recordings that pass the gate")
+    crop: float = Field(0, ge=0, le=0.5, description="every other recording begins and ends up to this part inside the word (as the gate finds it), or somewhere around it, with silence beyond")
     masks: int = Field(0, ge=0, le=10, description="stripes hidden along each axis (SpecAugment)")
     mask_bands: int = Field(8, ge=0, le=512, description="widest stripe, mel bands")
     mask_frames: int = Field(16, ge=0, le=10000, description="widest stripe, frames")
@@ -329,7 +331,7 @@ class AugmentConfig(Settings):
     @property
     def active(self) -> bool:
         "Whether anything at all is asked for"
-        return any((self.frequency_warp, self.time_warp, self.shift, self.equaliser, self.noise and self.noise_part, self.crop, self.masks, self.mixup))
+        return any((self.frequency_warp, self.time_warp, self.shift, self.equaliser, self.noise and self.noise_part, self.gate and self.gate_part, self.crop, self.masks, self.mixup))
 
 # %% ../nbs/00_config.ipynb #120bd04e
 class TrainConfig(Settings):
