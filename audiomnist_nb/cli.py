@@ -64,6 +64,20 @@ def main(
         typer.echo(f"audiomnist: {' '.join(what.split())}", err=True)
         sys.exit(2 if mistake else 1)
 
+# %% ../nbs/04_cli.ipynb #fa37774a
+@app.command("download")
+def _download(
+    corpus: Annotated[str, typer.Argument(help="audiomnist (1.9 GB, 60 speakers) or fsdd (21 MB, 6 speakers).")],
+    to: Annotated[Path, typer.Option("--to", help="The corpus becomes a folder in this one.")] = Path("data/raw"),
+    url: Annotated[Optional[str], typer.Option("--url", help="Another place with the same archive, such as a mirror.")] = None,
+    verbose: Verbose = False,
+):
+    "Fetch a public corpus and check it. Run again, it goes on where it stopped; what is there is left as it is."
+    _setup(verbose)
+    from audiomnist_nb.config import show_path
+    from audiomnist_nb.download import download
+    typer.echo(f"{show_path(to/corpus)}: {download(corpus, to, url)!r}")
+
 # %% ../nbs/04_cli.ipynb #207a9b83
 @app.command("synth")
 def _synth(

@@ -284,6 +284,7 @@ class ModelConfig(Settings):
     activation: ActivationConfig = Field(default_factory=ActivationConfig, description="of every hidden layer; the reference's CNN has ReLU")
     width: float = Field(1, gt=0, le=64, description="multiplies the channels of a BCResNet, PlainCNN or ResNet")
     dropout: float = Field(0.1, ge=0, lt=1, description="of a BCResNet, PlainCNN or ResNet")
+    precision: Literal["float32", "float16"] = Field("float32", description="of the weights once trained; half of it halves the file")
 
     @field_validator("type", mode="before")
     @classmethod

@@ -445,7 +445,9 @@ def extract(
     if unlabelled: raise InputError(f"{unlabelled[0].path}: the name does not tell the digit; expected digit_speaker_take, such as 7_anna_0.wav")
     x, kept = extract_features(recordings, FeatureExtractor(config), jobs, strict)
     text = lambda values: np.array([str(v) for v in values])
-    return Dataset(x, np.array([r.digit for r in kept], np.int64), text(r.speaker for r in kept), text(show_path(r.path) for r in kept), config, provenance())
+    made, about = provenance(), getattr(recordings, "speakers", None)
+    if about: made["speakers"] = about
+    return Dataset(x, np.array([r.digit for r in kept], np.int64), text(r.speaker for r in kept), text(show_path(r.path) for r in kept), config, made)
 
 # %% ../nbs/00_features.ipynb #35761fa4
 def extract_features(

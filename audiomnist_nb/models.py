@@ -327,6 +327,11 @@ class TrainedModel:
     made: dict = field(default_factory=dict)   # training settings, data, package version, git commit, metrics
     calibration: dict | None = None            # numbers and tensors, from `reject.calibrate`
 
+# %% ../nbs/01_models.ipynb #16424553
+def _stored(weight: torch.Tensor, precision: str) -> torch.Tensor:
+    "A weight as the file holds it; counters stay whole numbers"
+    return (weight.to(getattr(torch, precision)) if weight.is_floating_point() else weight).contiguous()
+
 # %% ../nbs/01_models.ipynb #7df57fda
 def save(
     trained: TrainedModel,   # what `load` will give back
@@ -340,7 +345,7 @@ def save(
                     calibration={k: v for k, v in calibration.items() if k not in tensors} or None, made=provenance() | trained.made)
     with replacing(folder) as new:
         new.mkdir()
-        save_file({k: v.contiguous() for k, v in trained.network.state_dict().items()}, new/"weights.safetensors")
+        save_file({k: _stored(v, trained.config.precision) for k, v in trained.network.state_dict().items()}, new/"weights.safetensors")
         if tensors: save_file(tensors, new/"calibration.safetensors")
         (new/"settings.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     return folder

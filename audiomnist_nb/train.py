@@ -416,6 +416,7 @@ def train(
     logger.info("experiment %s on %r (digest %s): %s", config.experiment, dataset, dataset.digest, config.model_dump_json())
     logger.info("training on %d recordings, validation on %d, split by %s", len(train_rows), len(valid_rows), config.split)
     history = fit(network, dataset[train_rows], dataset[valid_rows], config, folder, on_epoch)
+    if config.model.precision == "float16": network.half().float()   # what is tested is what the file will hold
     best = int(history.index[-1] if config.keep == "last" else history.valid_loss.idxmin())
     made = dict(training=config.model_dump(), data=dict(digest=dataset.digest, recordings=len(dataset), **dataset.made))
     metrics = dict(experiment=config.experiment, split=config.split, epoch=best, epochs_run=len(history),

@@ -181,11 +181,11 @@ def read_genders(
 # %% ../nbs/02_validate.ipynb #b11e8da6
 TARGETS = ("digit", "speaker", "gender")
 
-# %% ../nbs/02_validate.ipynb #14a0f5c7
+# %% ../nbs/02_validate.ipynb #340327b9
 def relabel(
     dataset: Dataset,      # with digits as labels
     target: str,           # one of `TARGETS`
-    genders: dict = None,  # speaker -> female or male, for gender; none: AudioMNIST's
+    genders: dict = None,  # speaker -> female or male, for gender; none: as the dataset says, or AudioMNIST's
 ) -> tuple[Dataset, list[str]]:   # the dataset with labels 0 to n - 1, and their n names
     "What a network is to tell: digit, speaker or gender."
     if target not in TARGETS: raise InputError(f"target: {target!r} given; expected {', '.join(TARGETS)}")
@@ -193,7 +193,7 @@ def relabel(
     if dataset.speaker is None: raise InputError(f"target: {target} needs a dataset that says who speaks")
     if target == "speaker": values = dataset.speaker
     else:
-        genders = genders or read_genders()
+        genders = genders or {name: about["gender"] for name, about in dataset.made.get("speakers", {}).items()} or read_genders()
         if unknown := [name for name in np.unique(dataset.speaker) if name not in genders]:
             raise InputError(f"target: gender: nothing says whether {unknown[0]} is female or male; give a table of speakers (genders)")
         values = np.array([genders[name] for name in dataset.speaker])

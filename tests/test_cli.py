@@ -32,7 +32,7 @@ def test_nothing_heavy_is_imported_before_a_command_runs():
 
 def test_help_names_every_command(run, tmp_path):
     code, out, _ = run("audiomnist", "--help", cwd=tmp_path)
-    assert code == 0 and all(command in out for command in ("synth", "dataset", "train", "validate", "tune", "calibrate", "infer", "demo"))
+    assert code == 0 and all(command in out for command in ("download", "synth", "dataset", "train", "validate", "tune", "calibrate", "infer", "demo"))
 
 
 def test_training_leaves_a_model_and_a_report(work):
