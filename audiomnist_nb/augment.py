@@ -12,7 +12,6 @@ __all__ = ['DEGRADATIONS', 'CHAIN', 'LOG', 'change_speed', 'change_pitch', 'shif
 import hashlib, json
 from pathlib import Path
 
-import librosa
 import numpy as np
 import torch
 from joblib import Parallel, delayed
@@ -21,7 +20,7 @@ from tqdm import tqdm
 
 from .config import AugmentConfig, FeatureConfig, InputError, WaveformAugmentConfig, logger, nearest, provenance, show_path
 from .corpora import Recording
-from .features import Dataset, FeatureExtractor, features_of, read_audio, resample
+from .features import Dataset, FeatureExtractor, features_of, fix_length, hz_of, mel_of, read_audio, resample
 
 # %% ../nbs/01_augment.ipynb #234cc6ec
 def _library():
@@ -159,10 +158,11 @@ def through_codec(
     rate: float,            # the line's sampling rate, Hz; no higher than `sr` is used
 ) -> np.ndarray:            # (n_samples,) float32
     "As over a telephone: a low sampling rate, 8 bits a sample in mu-law (ITU-T G.711's curve), and back."
+    import librosa
     rate = min(round(rate), sr)
     low = np.clip(resample(waveform, sr, rate), -1, 1)
     coded = librosa.mu_expand(librosa.mu_compress(low, mu=255, quantize=True), mu=255, quantize=True)
-    return librosa.util.fix_length(resample(coded.astype(np.float32), rate, sr), size=len(waveform))
+    return fix_length(resample(coded.astype(np.float32), rate, sr), len(waveform))
 
 # %% ../nbs/01_augment.ipynb #e31cf708
 DEGRADATIONS = dict(speed="factor", pitch="semitones", shift="s", reverberation="RT60, s", white="SNR, dB", pink="SNR, dB", babble="SNR, dB",
@@ -286,26 +286,17 @@ def augmented(
 def _uniform(low: float, high: float, n: int, rng: torch.Generator) -> torch.Tensor:
     return low + (high - low)*torch.rand(n, generator=rng)
 
-# %% ../nbs/01_augment.ipynb #3bff8a03
-def _mel_of(hz: torch.Tensor) -> torch.Tensor:
-    "Slaney's mel scale, as librosa's: linear to 1 kHz, logarithmic above"
-    return torch.where(hz < 1000, hz*3/200, 15 + 27*(hz.clamp(min=1e-3)/1000).log()/np.log(6.4))
-
-# %% ../nbs/01_augment.ipynb #d2dd8927
-def _hz_of(mel: torch.Tensor) -> torch.Tensor:
-    return torch.where(mel < 15, mel*200/3, 1000*((mel - 15)*np.log(6.4)/27).exp())
-
 # %% ../nbs/01_augment.ipynb #cbc9d7f5
 def _mel_bands(features: FeatureConfig) -> tuple[torch.Tensor, torch.Tensor]:
     "Lower edge of the bands and the step from one to the next, mel"
-    low, high = _mel_of(torch.tensor([features.fmin, features.upper_edge]))
+    low, high = mel_of(torch.tensor([features.fmin, features.upper_edge]))
     return low, (high - low)/(features.n_mels + 1)
 
 # %% ../nbs/01_augment.ipynb #169fa7cd
 def _centres(features: FeatureConfig) -> torch.Tensor:
     "Centres of the bands, Hz"
     low, step = _mel_bands(features)
-    return _hz_of(low + step*torch.arange(1, features.n_mels + 1))
+    return hz_of(low + step*torch.arange(1, features.n_mels + 1))
 
 # %% ../nbs/01_augment.ipynb #6dd1ea45
 def warp(
@@ -318,7 +309,7 @@ def warp(
     "Spectrograms as if spoken by another vocal tract, at another pace, at another moment."
     n_mels, n_frames = x.shape[1:]
     low, step = _mel_bands(features)
-    band = (_mel_of(_centres(features)/frequency[:, None].cpu()) - low)/step - 1
+    band = (mel_of(_centres(features)/frequency[:, None].cpu()) - low)/step - 1
     middle = (n_frames - 1)/2
     frame = middle + (torch.arange(n_frames) - middle - shift[:, None].cpu())*pace[:, None].cpu()
     scale = lambda at, n: (2*at/(n - 1) - 1).to(x)

@@ -106,21 +106,32 @@ def _dataset(
     augment: Annotated[Optional[Path], typer.Option("--augment", help="Varied copies of the recordings instead of the recordings, such as config/augment/voices.yml has them.")] = None,
     jobs: Jobs = -1,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first unreadable recording instead of leaving it out.")] = False,
+    cache: Annotated[bool, typer.Option(help="Keep features in data/cache, so that a recording is read once for each setting.")] = True,
+    backend: Annotated[Optional[str], typer.Option("--backend", help="dask or ray: the work is done by a cluster, which sees the same files (the extra `cluster`).")] = None,
+    address: Annotated[Optional[str], typer.Option("--address", help="Of its scheduler, such as tcp://host:8786; default: workers started here.")] = None,
     verbose: Verbose = False,
 ):
-    "Turn recordings into a dataset of features (.npz)."
+    "Turn recordings into a dataset of features (.npz). What can't be read is listed in NAME_skipped.csv beside it."
     _setup(verbose)
-    from audiomnist_nb.config import FeatureConfig, WaveformAugmentConfig, find_path, project_root, read_yaml, settings_from, show_path
+    import csv
+    from audiomnist_nb.config import FeatureConfig, WaveformAugmentConfig, find_path, on_cluster, project_root, read_yaml, replacing, settings_from, show_path
     from audiomnist_nb.corpora import scan
     from audiomnist_nb.features import extract
     config, recordings = FeatureConfig.load(find_path(config_path)), scan(find_path(data_path))
     if recordings.left_out: typer.echo(repr(recordings), err=True)
     if speakers: recordings = recordings.of(*speakers.split(","))
-    if augment:
-        from audiomnist_nb.augment import augmented
-        made = augmented(recordings, config, settings_from(WaveformAugmentConfig, read_yaml(find_path(augment)), str(augment)), jobs)
-    else: made = extract(recordings, config, jobs, strict)
-    typer.echo(f"{show_path(made.save(project_root()/'data/processed'/name))}: {made!r}")
+    with on_cluster(backend, address):
+        if augment:
+            from audiomnist_nb.augment import augmented
+            made = augmented(recordings, config, settings_from(WaveformAugmentConfig, read_yaml(find_path(augment)), str(augment)), jobs)
+        else: made = extract(recordings, config, jobs, strict, project_root()/"data/cache/features.sqlite" if cache else None)
+    path = made.save(project_root()/"data/processed"/name)
+    typer.echo(f"{show_path(path)}: {made!r}")
+    skipped = path.with_name(f"{path.stem}_skipped.csv")
+    if problems := made.made.get("skipped"):
+        with replacing(skipped) as new, open(new, "w", newline="", encoding="utf-8") as file: csv.writer(file).writerows([("path", "reason"), *problems.items()])
+        typer.echo(f"{show_path(skipped)}: {len(problems)} recordings that can't be read", err=True)
+    else: skipped.unlink(missing_ok=True)
 
 # %% ../nbs/04_cli.ipynb #7ba8fd23
 @app.command("train")

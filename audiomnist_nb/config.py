@@ -6,8 +6,8 @@
 __all__ = ['logger', 'Probability', 'ALIASES', 'InputError', 'nearest', 'read_yaml', 'Settings', 'settings_from', 'FeatureConfig',
            'WaveformAugmentConfig', 'torch_class', 'TorchConfig', 'ActivationConfig', 'OptimizerConfig', 'LayersConfig',
            'ModelConfig', 'SchedulerConfig', 'AugmentConfig', 'TrainConfig', 'load_train_config', 'listed',
-           'project_root', 'find_path', 'replacing', 'ending_workers', 'notebook_parameters', 'provenance', 'show_path',
-           'run_log']
+           'project_root', 'find_path', 'replacing', 'ending_workers', 'on_cluster', 'notebook_parameters',
+           'provenance', 'show_path', 'run_log']
 
 # %% ../nbs/00_config.ipynb #c7c8df44
 import ast, contextlib, difflib, inspect, logging, re, shutil, subprocess, tempfile
@@ -469,6 +469,34 @@ def ending_workers(
     from joblib.externals.loky import get_reusable_executor
     try: yield from results
     finally: get_reusable_executor().shutdown(wait=True)
+
+# %% ../nbs/00_config.ipynb #2fd1fb32
+@contextlib.contextmanager
+def on_cluster(
+    backend: str | None,    # dask or ray; none: this machine
+    address: str = None,    # of Dask's scheduler (tcp://host:8786) or Ray's head node; none: workers started here
+):
+    "joblib's work inside the block is done by these workers; raises `InputError` where they can't be reached."
+    import joblib
+    if backend not in (None, "dask", "ray"): raise InputError(f"backend: {backend!r} given; expected dask or ray{nearest(backend, ('dask', 'ray'))}")
+    if backend is None: yield
+    elif backend == "dask":
+        try: from distributed import Client
+        except ImportError: raise InputError("backend: dask is not installed; pip install 'audiomnist_nb[cluster]'") from None
+        try: client = Client(address, timeout="10s") if address else Client(dashboard_address=None)
+        except (OSError, ValueError) as e: raise InputError(f"address: no Dask scheduler answers at {address} ({e})") from e
+        with client, joblib.parallel_config(backend="dask"): yield
+    else:
+        try:
+            import ray
+            from ray.util.joblib import register_ray
+        except ImportError: raise InputError("backend: ray is not installed; pip install 'ray[default]'") from None
+        try: ray.init(address, include_dashboard=None if address else False, log_to_driver=False)
+        except (ConnectionError, ValueError) as e: raise InputError(f"address: no Ray cluster answers at {address} ({e})") from e
+        register_ray()
+        try:
+            with joblib.parallel_config(backend="ray"): yield
+        finally: ray.shutdown()
 
 # %% ../nbs/00_config.ipynb #9724399b
 def _names_set(cell: str, kind: type) -> list[str]:

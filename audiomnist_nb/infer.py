@@ -154,7 +154,7 @@ class Recogniser:
             x, recordings = self._of_waveform(np.asarray(what, np.float32), sr), [Recording(Path("waveform"))]
         else:
             asked = _recordings(what)
-            x, recordings = extract_features(asked, self.extractor, strict=len(asked) == 1)   # a single one fails with its own message
+            x, recordings, _ = extract_features(asked, self.extractor, strict=len(asked) == 1)   # a single one fails with its own message
         return Predictions(recordings, self.probabilities(x), made, self._rejected(x) if reject else None)
 
     def _rejected(self, x: np.ndarray) -> np.ndarray:
