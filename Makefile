@@ -2,6 +2,7 @@
 # make test   every test: the notebooks', then those in tests/
 # make docs   the site, in _docs/
 # make export the package and README.md from the notebooks
+# make bench  measure speed and memory against others; the table goes to benchmarks/results.md
 # make run    execute the notebooks and keep their outputs, for readers and for the site
 # Each installs what it needs into .venv first.
 PYTHON ?= python3
@@ -10,7 +11,7 @@ export PATH := $(VENV)/bin:$(PATH)
 # small networks and side by side: one thread each, or threads wait for one another
 SERIAL := OMP_NUM_THREADS=1
 
-.PHONY: demo test docs export run
+.PHONY: demo test docs bench export run
 demo: $(VENV)/installed
 	audiomnist demo
 
@@ -20,6 +21,10 @@ test: $(VENV)/installed
 
 docs: $(VENV)/installed
 	python docs/build.py
+
+bench: $(VENV)/installed
+	pip install --quiet --editable '.[bench]'
+	cd benchmarks && pytest -q --benchmark-json=results.json . && python report.py results.json
 
 export: $(VENV)/installed
 	nbdev_export

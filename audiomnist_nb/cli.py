@@ -161,15 +161,16 @@ def _train(
     import contextlib
     from audiomnist_nb.config import FeatureConfig, find_path, listed, load_train_config, project_root, run_log, show_path
     from audiomnist_nb.features import Dataset, join
-    from audiomnist_nb.train import train
+    from audiomnist_nb.train import is_first, train
     config = load_train_config(config_path and find_path(config_path), name=name, version=version, model=model, optimizer=optimizer, lr=lr, epochs=epochs,
                                batchsize=batchsize, earlystop=earlystop, split=split, eval_split=eval_split, seed=seed, device=device)
     data = join([Dataset.load(find_path(path), speaker_block, data_config and FeatureConfig.load(find_path(data_config))) for path in listed(data_path)])
     root = project_root()
     reports = root/"reports" if report or plot else None
-    with run_log(reports/config.experiment/"run.log") if reports else contextlib.nullcontext():
+    with run_log(reports/config.experiment/"run.log") if reports and is_first() else contextlib.nullcontext():
         run = train(data, config, folder=root/"models"/f".{config.experiment}.checkpoint")
         folder = run.save(root/"models", reports, plot)
+    if not is_first(): return
     m = run.metrics
     if reports: typer.echo(f"report: {show_path(reports/config.experiment)}")
     typer.echo(f"model: {show_path(folder)}")
@@ -322,3 +323,7 @@ def _demo(verbose: Verbose = False):
     with replacing(root/"data/test/seven.wav") as new: soundfile.write(new, *speak("seven", Voice("en-gb", "f2")), format="WAV")
     typer.echo("\nThe model that comes with the package, on one more synthetic voice:\n\n$ audiomnist infer data/test/seven.wav")
     _infer(recording=Path("data/test/seven.wav"))
+
+# %% ../nbs/04_cli.ipynb #a06da364
+#| eval: false
+if __name__ == "__main__" and "__file__" in globals(): main()   # python -m audiomnist_nb.cli, as `accelerate launch -m` wants it

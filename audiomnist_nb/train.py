@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['ROLES', 'check_folds', 'write_folds', 'read_folds', 'Fold', 'folds_of', 'split_rows', 'make_optimizer', 'draw_rows',
-           'Trainer', 'save_checkpoint', 'load_checkpoint', 'evaluate', 'fit', 'plot_history', 'Run', 'train']
+           'team', 'is_first', 'SharedBatchNorm', 'Trainer', 'save_checkpoint', 'load_checkpoint', 'evaluate', 'fit',
+           'plot_history', 'Run', 'train']
 
-# %% ../nbs/02_train.ipynb #cd9c7306
-import contextlib, hashlib, json, shutil, time, warnings
+# %% ../nbs/02_train.ipynb #a0a68dd7
+import contextlib, hashlib, json, os, shutil, time, warnings
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from inspect import signature
@@ -159,6 +160,41 @@ def draw_rows(
     kind = (y if balance == "digit" else speaker).cpu()
     return torch.multinomial(1/kind.bincount()[kind].double(), len(y), replacement=True, generator=order)
 
+# %% ../nbs/02_train.ipynb #6eb741b1
+def team():   # an `accelerate.Accelerator`; None for a process alone
+    "The processes that train together with this one."
+    if int(os.environ.get("WORLD_SIZE", 1)) < 2: return None
+    try: from accelerate import Accelerator
+    except ImportError: raise InputError("several processes were started to train together, which needs pip install 'audiomnist_nb[cluster]'") from None
+    return Accelerator(cpu=not torch.cuda.is_available())
+
+# %% ../nbs/02_train.ipynb #3f787ace
+def is_first() -> bool:
+    "Whether this process writes the results; of several that train together, one does."
+    return os.environ.get("RANK", "0") == "0"
+
+# %% ../nbs/02_train.ipynb #588bae78
+class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
+    "BatchNorm over a batch that lies in several processes; PyTorch's own of this kind needs a GPU."
+    def _check_input_dim(self, x): pass
+
+    def forward(self,
+        x: torch.Tensor,   # (part of the batch, channels, ...)
+    ) -> torch.Tensor:     # same shape
+        if not self.training: return nn.functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0, self.eps)
+        from torch.distributed.nn.functional import all_reduce   # carries gradients
+        axes, shape = [0, *range(2, x.ndim)], [1, -1] + [1]*(x.ndim - 2)
+        y = x.double()
+        sums = all_reduce(torch.stack([torch.full((x.shape[1],), float(x.numel()//x.shape[1]), dtype=y.dtype, device=x.device), y.sum(axes), y.square().sum(axes)]))
+        n, mean = sums[0], sums[1]/sums[0]
+        variance = sums[2]/n - mean.square()
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean.to(x.dtype), self.momentum)
+            self.running_var.lerp_((variance*n/(n - 1)).to(x.dtype), self.momentum)
+        y = (y - mean.view(shape))/(variance.view(shape) + self.eps).sqrt()
+        return y.to(x.dtype)*self.weight.view(shape) + self.bias.view(shape)
+
 # %% ../nbs/02_train.ipynb #4bf09d04
 class Trainer:
     "A network with all that moves its weights; the whole state of a run."
@@ -167,8 +203,12 @@ class Trainer:
         config: TrainConfig,   # optimizer, scheduler, batches, augmentation, seed
         train: Dataset,        # what it learns from
     ):
-        self.config, self.device = config, pick_device(config.device)
+        self.config, self.team = config, team()
+        self.device = self.team.device if self.team else pick_device(config.device)
         self.network = network.to(self.device)
+        for layer in network.modules() if self.team else ():
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm): layer.__class__ = SharedBatchNorm   # the same weights in the same places
+        self.forward = self.team.prepare_model(network) if self.team else network   # averages gradients over the team
         self.x, self.y = (torch.from_numpy(a).to(self.device) for a in (train.x, train.y))
         self.speaker = torch.from_numpy(np.unique(train.speaker, return_inverse=True)[1]) if train.speaker is not None else None
         if config.balance == "speaker" and self.speaker is None: raise InputError("balance: speaker needs a dataset that says who speaks")
@@ -179,6 +219,7 @@ class Trainer:
         self.scheduler = self._make_scheduler()
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.averaging), use_buffers=True) if config.averaging else None
         self.rng, self.step = torch.Generator().manual_seed(config.seed), 0
+        self.own_rng = torch.Generator().manual_seed(config.seed + 1 + self.team.process_index) if self.team else self.rng   # draws what one process's recordings meet
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.amp and self.device.type == "cuda")
 
     def _make_scheduler(self):
@@ -198,22 +239,24 @@ class Trainer:
         self.network.train()
         totals = torch.zeros(2, device=self.device)
         for rows in draw_rows(self.y, self.speaker, self.config.balance, self.rng).to(self.device).tensor_split(self.steps):
-            totals += self._step(self.x[rows], self.y[rows])
+            own = rows.tensor_split(self.team.num_processes)[self.team.process_index] if self.team else rows
+            totals += self._step(self.x[own], self.y[own], len(own)*self.team.num_processes/len(rows) if self.team else 1)
             self._schedule("step")
+        if self.team: totals = self.team.reduce(totals, "sum")
         return dict(zip(("train_loss", "train_accuracy"), (totals/len(self.x)).tolist()))
 
-    def _step(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        "Move the weights once; summed loss and number of right answers of the batch"
+    def _step(self, x: torch.Tensor, y: torch.Tensor, share: float = 1) -> torch.Tensor:
+        "Move the weights once; summed loss and number of right answers of the batch, or of this process's share of it (1: as much as the others)"
         c, classes = self.config, self.config.model.layers.output_size
         wanted = (1 - c.label_smoothing)*nn.functional.one_hot(y, classes) + c.label_smoothing/classes
-        if self.augment: x = self.augment(x, self.rng)
-        if c.augment.mixup: x, wanted = mixup(x, wanted, c.augment.mixup, self.rng)
+        if self.augment: x = self.augment(x, self.own_rng)
+        if c.augment.mixup: x, wanted = mixup(x, wanted, c.augment.mixup, self.own_rng)
         logs = None
         def loss_of_batch():
             nonlocal logs
             self.optimizer.zero_grad(set_to_none=False)
-            with torch.autocast(self.device.type, enabled=self.scaler.is_enabled()): logs = self.network(x)
-            loss = -(wanted*logs).sum(1).mean()
+            with torch.autocast(self.device.type, enabled=self.scaler.is_enabled()): logs = self.forward(x)
+            loss = -(wanted*logs).sum(1).mean()*share
             self.scaler.scale(loss).backward()
             if c.clip_grad:
                 self.scaler.unscale_(self.optimizer)
@@ -227,7 +270,7 @@ class Trainer:
             else: loss = self.optimizer.step(loss_of_batch)
         self.step += 1
         if self.average: self.average.update_parameters(self.network)
-        return torch.stack([loss.detach()*len(y), (logs.argmax(1) == y).sum()])
+        return torch.stack([loss.detach()*(len(y)/share), (logs.argmax(1) == y).sum()])
 
     @contextlib.contextmanager
     def _warm_up(self):
@@ -331,7 +374,7 @@ def fit(
     on_epoch=None,         # called with each epoch's row, a dict; what it raises ends the training
 ) -> pd.DataFrame:         # a row an epoch: train_loss, train_accuracy, valid_loss, valid_accuracy, lr, seconds
     "Train a network; raises `InputError` where the loss is no number from the start."
-    with seeded(config.seed):
+    with seeded(config.seed + int(os.environ.get("RANK", 0))):
         trainer = Trainer(network, config, train)
         valid_x, valid_y = (torch.from_numpy(a).to(trainer.device) for a in (valid.x, valid.y))
         patience = config.epochs if config.earlystop is False else int(config.earlystop)
@@ -354,9 +397,9 @@ def fit(
                 if best == epoch or config.keep == "last": weights = {k: v.clone() for k, v in trainer.validated.state_dict().items()}
                 trainer._schedule("epoch", row["valid_loss"])
                 if epoch - best >= patience: break
-                if folder and config.checkpoint and epoch % config.checkpoint == 0: save_checkpoint(folder, trainer, history, weights, mark)
+                if folder and is_first() and config.checkpoint and epoch % config.checkpoint == 0: save_checkpoint(folder, trainer, history, weights, mark)
     network.load_state_dict(weights)
-    if folder and folder.exists(): shutil.rmtree(folder)   # the run is finished
+    if folder and is_first() and folder.exists(): shutil.rmtree(folder)   # the run is finished
     return pd.DataFrame(history).set_index("epoch")
 
 # %% ../nbs/02_train.ipynb #38d3a382
@@ -391,7 +434,8 @@ class Run:
         reports: str | Path = None,  # where given, metrics.json goes to <reports>/<name>_v<version>
         plot: bool = False,          # also loss.png and accuracy.png
     ) -> Path:                       # the model's folder
-        "Write the model, and the record of its training."
+        "Write the model, and the record of its training; of several processes, the first one does."
+        if not is_first(): return Path(models)/self.config.experiment
         if reports:
             folder = Path(reports)/self.config.experiment
             with replacing(folder/"metrics.json") as new: new.write_text(json.dumps(self.metrics, indent=2) + "\n", encoding="utf-8")

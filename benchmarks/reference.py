@@ -1,0 +1,41 @@
+"""What others do, one recording and one item at a time: the other side of each ratio.
+
+`python benchmarks/reference.py FOLDER OUT.npz` makes a dataset as the reference pipeline does: librosa for each file, one after another."""
+import sys
+from pathlib import Path
+
+import numpy as np
+
+SETTINGS = dict(n_mfcc=20, n_fft=512, hop_length=160)
+
+
+def librosa_mfcc(path) -> np.ndarray:
+    "Averaged MFCCs of a file, as the reference computes them"
+    import librosa
+    y, sr = librosa.load(path, sr=16000)
+    return librosa.feature.mfcc(y=y, sr=sr, fmin=20, fmax=sr/2, **SETTINGS).mean(1)
+
+
+def per_item_step(network, x, y, batchsize):
+    "A function that trains one batch: a DataLoader over single items, the default Adam"
+    import torch
+    from torch.utils.data import DataLoader, TensorDataset
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-6)
+    batches = iter(())
+    def step():
+        nonlocal batches
+        batch = next(batches, None)
+        if batch is None or len(batch[0]) < batchsize:
+            batches = iter(DataLoader(TensorDataset(x, y), batchsize, shuffle=True))
+            batch = next(batches)
+        optimizer.zero_grad()
+        loss = torch.nn.functional.nll_loss(network(batch[0]), batch[1])
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+    return step
+
+
+if __name__ == "__main__":
+    paths = sorted(Path(sys.argv[1]).rglob("*.wav"))
+    np.savez(sys.argv[2], x=np.stack([librosa_mfcc(path) for path in paths]), y=np.array([int(path.name[0]) for path in paths]))

@@ -1,0 +1,121 @@
+"""Each group is one thing done by this package and by others, side by side in one run; only ratios within a group mean anything.
+
+`make bench` runs all and writes benchmarks/results.md and benchmarks/results.png."""
+import shutil, sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from audiomnist_nb.config import FeatureConfig, ModelConfig, TrainConfig
+from audiomnist_nb.corpora import scan
+from audiomnist_nb.features import Dataset, FeatureExtractor, extract, extract_features, read_audio, resample
+from audiomnist_nb.infer import Recogniser
+from audiomnist_nb.models import build
+from audiomnist_nb.train import Trainer
+from reference import SETTINGS, librosa_mfcc, per_item_step
+
+ROOT = Path(__file__).resolve().parent.parent
+AVERAGED = FeatureConfig(resampling_rate=16000, aggregate_over_t=True, **SETTINGS)
+program = lambda name: Path(sys.executable).with_name(name)
+ours = pytest.mark.parametrize("who", ["audiomnist_nb", "reference"])
+
+
+def once(benchmark, function, rounds=5):
+    "Seconds are for the whole; one warm-up round"
+    return benchmark.pedantic(function, rounds=rounds, iterations=1, warmup_rounds=1)
+
+
+# MFCCs of 300 files at 48 kHz: who else gives the same features, and who only similar ones
+def _peer(name):
+    if name == "python_speech_features":
+        peer = pytest.importorskip("python_speech_features")
+        return lambda w: peer.mfcc((w*32767).astype(np.int16), 16000, numcep=20, nfilt=40, nfft=512).mean(0)
+    if name == "kaldi-native-fbank":
+        peer = pytest.importorskip("kaldi_native_fbank")
+        options = peer.MfccOptions()
+        options.num_ceps = 20
+        options.mel_opts.num_bins = 40
+        def mfcc(w):
+            frames = peer.OnlineMfcc(options)
+            frames.accept_waveform(16000, w.tolist())
+            frames.input_finished()
+            return np.mean([frames.get_frame(i) for i in range(frames.num_frames_ready)], 0)
+        return mfcc
+    transforms = pytest.importorskip("torchaudio.transforms")
+    mfcc = transforms.MFCC(16000, 20, melkwargs=dict(n_fft=512, hop_length=160, n_mels=128, f_min=20, mel_scale="slaney", norm="slaney"))
+    return lambda w: mfcc(torch.from_numpy(w)).mean(1).numpy()
+
+
+@pytest.mark.benchmark(group="MFCCs of 300 recordings, 48 kHz")
+@pytest.mark.parametrize("who", ["audiomnist_nb", "audiomnist_nb, one thread", "librosa, file by file", "torchaudio", "python_speech_features", "kaldi-native-fbank"])
+def test_features(benchmark, voices, who):
+    recordings, extractor = scan(voices), FeatureExtractor(AVERAGED)
+    if who.startswith("audiomnist_nb"): once(benchmark, lambda: extract_features(recordings, extractor, jobs=1 if "one" in who else -1))
+    elif who.startswith("librosa"): once(benchmark, lambda: [librosa_mfcc(r.path) for r in recordings])
+    else:
+        peer = _peer(who)
+        once(benchmark, lambda: [peer(resample(*read_audio(r.path), 16000)) for r in recordings])
+
+
+@pytest.mark.benchmark(group="a dataset of 3,000 recordings, the whole command")
+@ours
+def test_whole_command(benchmark, corpus_of, child, tmp_path, who):
+    folder, settings = corpus_of(3000), ROOT/"config/data/data_20f_agg.yml"
+    command = (program("audiomnist"), "dataset", "--data-path", folder, "--config-path", settings, "--name", "x", "--no-cache")
+    if who == "reference": command = (sys.executable, ROOT/"benchmarks/reference.py", folder, tmp_path/"x.npz")
+    benchmark.pedantic(lambda: child(*command, cwd=tmp_path), rounds=2, iterations=1)
+
+
+@pytest.mark.benchmark(group="growth: recordings at 48 kHz to padded MFCCs (480 MB at 30,000), the whole command")
+@pytest.mark.parametrize("n", [300, 3000, 30000])
+def test_growth(benchmark, corpus_of, child, tmp_path, n):
+    folder, settings = corpus_of(n), ROOT/"config/data/data_20f_notagg.yml"
+    command = (program("audiomnist"), "dataset", "--data-path", folder, "--config-path", settings, "--name", "x", "--no-cache")
+    used = benchmark.pedantic(lambda: child(*command, cwd=tmp_path), rounds=1, iterations=1)
+    benchmark.extra_info["peak memory, MB"] = round(used[1])
+
+
+def _rows(shape, n=3200):
+    rng = torch.Generator().manual_seed(0)
+    return torch.randn(n, *shape, generator=rng), torch.randint(0, 10, (n,), generator=rng)
+
+
+@pytest.mark.benchmark(group="a training step")
+@pytest.mark.parametrize("model, shape, batchsize", [("FCNN", (20,), 32), ("CNN", (20, 200), 100)])
+@ours
+def test_training_step(benchmark, model, shape, batchsize, who):
+    config = TrainConfig(model=ModelConfig(type=model), batchsize=batchsize, device="cpu")
+    network, (x, y) = build(config.model, shape, 0), _rows(shape)
+    if who == "reference":
+        network.train()
+        step = per_item_step(network, x, y, batchsize)
+    else:
+        trainer, start = Trainer(network, config, Dataset(x.numpy(), y.numpy())), 0
+        trainer.network.train()
+        order = torch.randperm(len(x))
+        def step():
+            nonlocal start
+            rows = order[start:start + batchsize]
+            start = (start + batchsize) % (len(x) - batchsize)
+            trainer._step(trainer.x[rows], trainer.y[rows])
+    benchmark.extra_info["recordings a second"] = batchsize
+    benchmark.pedantic(step, rounds=100, iterations=1, warmup_rounds=10)
+
+
+@pytest.mark.benchmark(group="answers of the model in the box")
+@pytest.mark.parametrize("n", [1, 64])
+def test_latency(benchmark, voices, n):
+    recogniser, waveforms = Recogniser.load(), [read_audio(r.path)[0] for r in scan(voices)[:n]]
+    benchmark.pedantic(lambda: [recogniser.predict(w, sr=48000) for w in waveforms], rounds=10, iterations=1, warmup_rounds=2)
+
+
+@pytest.mark.benchmark(group="audiomnist infer on 56 files, cold")
+@ours
+def test_cold_start(benchmark, voices, child, tmp_path, who):
+    (tmp_path/"test").mkdir()
+    for r in scan(voices)[:56]: shutil.copy(r.path, tmp_path/"test")
+    command = (program("audiomnist"), "infer", "--data-path", tmp_path/"test")
+    if who == "reference": command = (sys.executable, ROOT/"benchmarks/reference.py", tmp_path/"test", tmp_path/"x.npz")   # features only: no network, no table
+    benchmark.pedantic(lambda: child(*command, cwd=tmp_path), rounds=3, iterations=1, warmup_rounds=1)
