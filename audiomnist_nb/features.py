@@ -527,6 +527,7 @@ def _known_or_read(recordings: list[Recording], extractor: FeatureExtractor, job
     with FeatureCache(path, extractor.config, str(VERSION)) as cache:
         digests, wrong = _digests(recordings, cache, jobs)
         if strict and wrong: raise InputError(next(iter(wrong.values())))
+        for problem in wrong.values(): logger.warning("left out: %s", problem)
         known, new = cache.known(), {}
         for recording, digest in digests.items():
             if digest not in known: new.setdefault(digest, []).append(recording)
@@ -546,12 +547,10 @@ def _digests(recordings: list[Recording], cache: FeatureCache, jobs: int) -> tup
     unseen, wrong = [r for r, digest in digests.items() if digest is None], {}
     for recording, digest in zip(unseen, Parallel(jobs, prefer="threads")(delayed(_digest_or_say)(r.path) for r in unseen)):
         if isinstance(digest, bytes): digests[recording] = digest
-        else:
-            logger.warning("left out: %s", digest)
-            wrong[recording] = digest
-            del digests[recording]
-    cache.remember([r.path for r in unseen if r in digests], [digests[r] for r in unseen if r in digests])
-    return digests, wrong
+        else: wrong[recording] = digest
+    seen = [r for r in unseen if r not in wrong]
+    cache.remember([r.path for r in seen], [digests[r] for r in seen])
+    return {r: digest for r, digest in digests.items() if r not in wrong}, wrong
 
 # %% ../nbs/00_features.ipynb #322dcbcc
 def _digest_or_say(path: Path) -> bytes | str:

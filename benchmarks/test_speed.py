@@ -10,7 +10,7 @@ import torch
 
 from audiomnist_nb.config import FeatureConfig, ModelConfig, TrainConfig
 from audiomnist_nb.corpora import scan
-from audiomnist_nb.features import Dataset, FeatureExtractor, extract, extract_features, read_audio, resample
+from audiomnist_nb.features import Dataset, FeatureExtractor, extract_features, read_audio, resample
 from audiomnist_nb.infer import Recogniser
 from audiomnist_nb.models import build
 from audiomnist_nb.train import Trainer
