@@ -17,11 +17,12 @@ import soundfile
 import soxr
 import torch
 from joblib import Parallel, delayed
+from joblib.parallel import get_active_backend
 from torch import nn
 from tqdm import tqdm
 
 from .cache import FeatureCache, content_digest
-from .config import FeatureConfig, InputError, logger, provenance, replacing, settings_from, show_path
+from .config import FeatureConfig, InputError, ending_workers, logger, provenance, replacing, settings_from, show_path
 from .corpora import Recording
 
 # %% ../nbs/00_features.ipynb #a4496997
@@ -491,11 +492,12 @@ def _read_chunk(recordings: list[Recording], extractor: FeatureExtractor, strict
 
 # %% ../nbs/00_features.ipynb #4ce3121e
 def _read_all(recordings: list[Recording], extractor: FeatureExtractor, jobs: int, strict: bool):
-    "Yields what `_read_chunk` gives for one chunk after another; says what is left out"
+    "Yields what `_read_chunk` gives for one chunk after another; says what is left out. Processes take seconds to start, so a few thousand recordings are read in this one"
     chunks = [recordings[i:i + 64] for i in range(0, len(recordings), 64)]
-    work = Parallel(jobs, prefer="threads", return_as="generator")(delayed(_read_chunk)(chunk, extractor, strict) for chunk in chunks)
+    here = len(recordings) < 5000 and get_active_backend()[0].__class__.__name__ == "LokyBackend"   # not a cluster's
+    work = Parallel(1 if here else jobs, return_as="generator")(delayed(_read_chunk)(chunk, extractor, strict) for chunk in chunks)
     with tqdm(total=len(recordings), desc="features", unit="clip", delay=2) as bar:
-        for features, readable, wrong in work:
+        for features, readable, wrong in work if here else ending_workers(work):
             bar.update(len(readable) + len(wrong))
             for problem in wrong.values(): logger.warning("left out: %s", problem)
             yield features, readable, wrong

@@ -16,6 +16,17 @@ def librosa_mfcc(path) -> np.ndarray:
     return librosa.feature.mfcc(y=y, sr=sr, fmin=20, fmax=sr/2, **SETTINGS).mean(1)
 
 
+def network_as_described(model: str):
+    "The reference's networks, layer by layer as its report describes them"
+    from torch import nn
+    if model == "FCNN":
+        hidden = [layer for a, b in [(20, 1024), (1024, 1024), (1024, 1024)] for layer in (nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU())]
+        return nn.Sequential(*hidden, nn.Linear(1024, 10), nn.LogSoftmax(1))
+    blocks = [layer for inputs in (1, 32, 32) for layer in (nn.Conv2d(inputs, 32, (3, 1), padding=(1, 0)), nn.ReLU(), nn.MaxPool2d((3, 1), 2))]
+    return nn.Sequential(nn.Unflatten(1, (1, 20)), *blocks, nn.Dropout(0.25), nn.Flatten(), nn.Linear(800, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(),
+                         nn.Dropout(0.5), nn.Linear(128, 10), nn.LogSoftmax(1))
+
+
 def per_item_step(network, x, y, batchsize):
     "A function that trains one batch: a DataLoader over single items, the default Adam"
     import torch
