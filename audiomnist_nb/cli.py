@@ -161,16 +161,16 @@ def _train(
     import contextlib
     from audiomnist_nb.config import FeatureConfig, find_path, listed, load_train_config, project_root, run_log, show_path
     from audiomnist_nb.features import Dataset, join
-    from audiomnist_nb.train import is_first, train
+    from audiomnist_nb.train import rank, train
     config = load_train_config(config_path and find_path(config_path), name=name, version=version, model=model, optimizer=optimizer, lr=lr, epochs=epochs,
                                batchsize=batchsize, earlystop=earlystop, split=split, eval_split=eval_split, seed=seed, device=device)
     data = join([Dataset.load(find_path(path), speaker_block, data_config and FeatureConfig.load(find_path(data_config))) for path in listed(data_path)])
     root = project_root()
     reports = root/"reports" if report or plot else None
-    with run_log(reports/config.experiment/"run.log") if reports and is_first() else contextlib.nullcontext():
+    with run_log(reports/config.experiment/"run.log") if reports and not rank() else contextlib.nullcontext():
         run = train(data, config, folder=root/"models"/f".{config.experiment}.checkpoint")
         folder = run.save(root/"models", reports, plot)
-    if not is_first(): return
+    if rank(): return   # the first of several processes reports
     m = run.metrics
     if reports: typer.echo(f"report: {show_path(reports/config.experiment)}")
     typer.echo(f"model: {show_path(folder)}")

@@ -48,7 +48,7 @@ def _seconds(text: str | None) -> float:
     "What a Retry-After header asks for; a date or nothing is no number of seconds"
     return min(float(text), 300) if text and text.isdigit() else 0
 
-# %% ../nbs/00_download.ipynb #87ac1477
+# %% ../nbs/00_download.ipynb #02031a5e
 def _rest_of(url: str, part: Path, answer: requests.Response) -> int | None:
     "Where in the file the answer goes on, 0 for the beginning, None when all is there; raises what its status means"
     have, code = part.stat().st_size if part.exists() else 0, answer.status_code
@@ -58,7 +58,7 @@ def _rest_of(url: str, part: Path, answer: requests.Response) -> int | None:
         part.unlink(missing_ok=True)   # of another file
         raise _TryAgain("the server has no such rest")
     if code in (408, 425, 429) or code >= 500: raise _TryAgain(f"the server answers {code} {answer.reason}", _seconds(answer.headers.get("Retry-After")))
-    if not answer.ok: raise InputError(f"{url}: the server answers {code} {answer.reason}")
+    if not answer.ok: raise InputError(f"{url}: the server answers {code} {answer.reason}; another place with the same archive can be named (--url)")
     return have if code == 206 else 0
 
 # %% ../nbs/00_download.ipynb #02975f80

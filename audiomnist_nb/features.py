@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['IN_MEMORY', 'VERSION', 'read_audio', 'fix_length', 'resample', 'pre_emphasise', 'trim_silence', 'centred', 'mel_of',
            'hz_of', 'mel_filters', 'FeatureExtractor', 'delta', 'features_of', 'plot_features', 'librosa_features',
-           'CMVN', 'Dataset', 'join', 'extract_features', 'extract']
+           'CMVN', 'Dataset', 'join', 'one_thread', 'extract_features', 'extract']
 
-# %% ../nbs/00_features.ipynb #98ac1e9f
-import hashlib, json, struct, tempfile, zipfile
+# %% ../nbs/00_features.ipynb #a4970489
+import contextlib, hashlib, json, struct, tempfile, zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -477,10 +477,18 @@ def _checked_arrays(arrays: dict, path: Path) -> tuple[np.ndarray, np.ndarray]:
         if key in arrays and arrays[key].shape != y.shape: raise InputError(f"{path}: {key} must be {y.shape}, got {arrays[key].shape}")
     return x.astype(np.float32, copy=False), y.astype(np.int64, copy=False)
 
+# %% ../nbs/00_features.ipynb #c89c8a23
+@contextlib.contextmanager
+def one_thread():
+    "Run a block with a single torch thread."
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try: yield
+    finally: torch.set_num_threads(before)
+
 # %% ../nbs/00_features.ipynb #d9cd88ec
 def _read_chunk(recordings: list[Recording], extractor: FeatureExtractor, strict: bool) -> tuple[np.ndarray, list[Recording], dict[Recording, str]]:
     "Features of the readable recordings, those recordings, and what is wrong with the others"
-    torch.set_num_threads(1)   # of this thread: there is one a core already
     waveforms, kept, wrong = [], [], {}
     for recording in recordings:
         try: waveforms.append(resample(*read_audio(recording.path), extractor.config.resampling_rate))
@@ -488,13 +496,15 @@ def _read_chunk(recordings: list[Recording], extractor: FeatureExtractor, strict
             if strict: raise
             wrong[recording] = str(e)
         else: kept.append(recording)
-    return features_of(waveforms, extractor), kept, wrong
+    with one_thread(): return features_of(waveforms, extractor), kept, wrong   # others are at work on the other cores, and a chunk is small
 
 # %% ../nbs/00_features.ipynb #4ce3121e
 def _read_all(recordings: list[Recording], extractor: FeatureExtractor, jobs: int, strict: bool):
-    "Yields what `_read_chunk` gives for one chunk after another; says what is left out. Processes take seconds to start, so a few thousand recordings are read in this one"
+    "Yields what `_read_chunk` gives for one chunk after another; says what is left out"
     chunks = [recordings[i:i + 64] for i in range(0, len(recordings), 64)]
-    here = len(recordings) < 5000 and get_active_backend()[0].__class__.__name__ == "LokyBackend"   # not a cluster's
+    cluster = get_active_backend()[0].__class__.__name__ != "LokyBackend"
+    few = jobs < 0 and len(recordings) < 5000   # done before other processes would have started
+    here = jobs == 1 or not cluster and (few or extractor.mel.device.type != "cpu")
     work = Parallel(1 if here else jobs, return_as="generator")(delayed(_read_chunk)(chunk, extractor, strict) for chunk in chunks)
     with tqdm(total=len(recordings), desc="features", unit="clip", delay=2) as bar:
         for features, readable, wrong in work if here else ending_workers(work):
@@ -515,7 +525,7 @@ def _room_for(n: int, shape: tuple[int, ...]) -> np.ndarray:
 def extract_features(
     recordings: list[Recording],   # labelled or not
     extractor: FeatureExtractor,   # on the device that shall compute
-    jobs: int = -1,                # threads; -1: one a core
+    jobs: int = -1,                # processes; -1: one a core, where there are so many recordings that it pays
     strict: bool = False,          # stop at the first unreadable recording instead of leaving it out
     cache: str | Path = None,      # file where features are kept and looked for, see `FeatureCache`; none: all are made
 ) -> tuple[np.ndarray, list[Recording], dict[Recording, str]]:   # features (n, *shape), the n recordings that could be read, what is wrong with the others
@@ -557,7 +567,8 @@ def _digests(recordings: list[Recording], cache: FeatureCache, jobs: int) -> tup
     "The recordings' digests, and what is wrong with those that can't be opened; only what changed is read"
     digests = dict(zip(recordings, cache.digests([r.path for r in recordings])))
     unseen, wrong = [r for r, digest in digests.items() if digest is None], {}
-    for recording, digest in zip(unseen, Parallel(jobs, prefer="threads")(delayed(_digest_or_say)(r.path) for r in unseen)):
+    work = Parallel(jobs, backend="threading", return_as="generator")(delayed(_digest_or_say)(r.path) for r in unseen)   # here, whoever makes the features
+    for recording, digest in zip(unseen, tqdm(work, "new recordings", len(unseen), unit="clip", delay=2)):
         if isinstance(digest, bytes): digests[recording] = digest
         else: wrong[recording] = digest
     seen = [r for r in unseen if r not in wrong]
@@ -573,7 +584,7 @@ def _digest_or_say(path: Path) -> bytes | str:
 def extract(
     recordings: list[Recording],   # from `corpora.scan`; every one with a digit
     config: FeatureConfig,         # rate, frame, step, number of coefficients, average or padding
-    jobs: int = -1,                # threads; -1: one a core
+    jobs: int = -1,                # processes; -1: one a core, where there are so many recordings that it pays
     strict: bool = False,          # stop at the first unreadable recording instead of leaving it out
     cache: str | Path = None,      # file where features are kept and looked for, see `FeatureCache`; none: all are made
 ) -> Dataset:                      # one row for every readable recording, in their order; `made` tells what was skipped, and why

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ROLES', 'check_folds', 'write_folds', 'read_folds', 'Fold', 'folds_of', 'split_rows', 'make_optimizer', 'draw_rows',
-           'team', 'is_first', 'SharedBatchNorm', 'Trainer', 'save_checkpoint', 'load_checkpoint', 'evaluate', 'fit',
+           'team', 'rank', 'SharedBatchNorm', 'Trainer', 'save_checkpoint', 'load_checkpoint', 'evaluate', 'fit',
            'plot_history', 'Run', 'train']
 
 # %% ../nbs/02_train.ipynb #a0a68dd7
@@ -168,10 +168,10 @@ def team():   # an `accelerate.Accelerator`; None for a process alone
     except ImportError: raise InputError("several processes were started to train together, which needs pip install 'audiomnist_nb[cluster]'") from None
     return Accelerator(cpu=not torch.cuda.is_available())
 
-# %% ../nbs/02_train.ipynb #3f787ace
-def is_first() -> bool:
-    "Whether this process writes the results; of several that train together, one does."
-    return os.environ.get("RANK", "0") == "0"
+# %% ../nbs/02_train.ipynb #d54c4797
+def rank() -> int:
+    "This process's number among those that train together; 0 alone."
+    return int(os.environ.get("RANK", 0)) if int(os.environ.get("WORLD_SIZE", 1)) > 1 else 0
 
 # %% ../nbs/02_train.ipynb #588bae78
 class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -374,7 +374,7 @@ def fit(
     on_epoch=None,         # called with each epoch's row, a dict; what it raises ends the training
 ) -> pd.DataFrame:         # a row an epoch: train_loss, train_accuracy, valid_loss, valid_accuracy, lr, seconds
     "Train a network; raises `InputError` where the loss is no number from the start."
-    with seeded(config.seed + int(os.environ.get("RANK", 0))):
+    with seeded(config.seed + rank()):
         trainer = Trainer(network, config, train)
         valid_x, valid_y = (torch.from_numpy(a).to(trainer.device) for a in (valid.x, valid.y))
         patience = config.epochs if config.earlystop is False else int(config.earlystop)
@@ -397,9 +397,9 @@ def fit(
                 if best == epoch or config.keep == "last": weights = {k: v.clone() for k, v in trainer.validated.state_dict().items()}
                 trainer._schedule("epoch", row["valid_loss"])
                 if epoch - best >= patience: break
-                if folder and is_first() and config.checkpoint and epoch % config.checkpoint == 0: save_checkpoint(folder, trainer, history, weights, mark)
+                if folder and not rank() and config.checkpoint and epoch % config.checkpoint == 0: save_checkpoint(folder, trainer, history, weights, mark)
     network.load_state_dict(weights)
-    if folder and is_first() and folder.exists(): shutil.rmtree(folder)   # the run is finished
+    if folder and not rank() and folder.exists(): shutil.rmtree(folder)   # the run is finished
     return pd.DataFrame(history).set_index("epoch")
 
 # %% ../nbs/02_train.ipynb #38d3a382
@@ -435,7 +435,7 @@ class Run:
         plot: bool = False,          # also loss.png and accuracy.png
     ) -> Path:                       # the model's folder
         "Write the model, and the record of its training; of several processes, the first one does."
-        if not is_first(): return Path(models)/self.config.experiment
+        if rank(): return Path(models)/self.config.experiment
         if reports:
             folder = Path(reports)/self.config.experiment
             with replacing(folder/"metrics.json") as new: new.write_text(json.dumps(self.metrics, indent=2) + "\n", encoding="utf-8")

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DIGIT_GROUPS', 'GENDER_GROUPS', 'WOMEN', 'PROTOCOLS', 'TARGETS', 'loso', 'kfold', 'show_folds', 'becker', 'takes',
-           'matching', 'make_folds', 'read_genders', 'relabel', 'one_thread', 'wilson', 'mean_interval', 'accuracy_by',
-           'Validation', 'plot_speakers', 'plot_confusion', 'validate', 'validation_folder']
+           'matching', 'make_folds', 'read_genders', 'relabel', 'wilson', 'mean_interval', 'accuracy_by', 'Validation',
+           'plot_speakers', 'plot_confusion', 'validate', 'validation_folder']
 
 # %% ../nbs/02_validate.ipynb #5adb815f
 import contextlib, hashlib, io, json, logging, math, time
@@ -21,7 +21,7 @@ from scipy.stats import norm, t as student_t
 from tqdm import tqdm
 
 from .config import InputError, TrainConfig, ending_workers, find_path, logger, nearest, project_root, provenance, replacing
-from .features import Dataset
+from .features import Dataset, one_thread
 from .models import log_probabilities, pick_device
 from .train import ROLES, Fold, check_folds, read_folds, train
 
@@ -221,15 +221,6 @@ def _run_fold(dataset: Dataset, config: TrainConfig, fold: Fold, classes: list[s
     return dict(fold=fold.name, seed=config.seed, accuracy=float((answer.numpy() == y).mean()), recordings=len(fold.test),
                 **{key: run.metrics[key] for key in ("epoch", "epochs_run", "valid_loss", "valid_accuracy", "training_recordings", "validation_recordings")},
                 seconds=round(time.perf_counter() - start, 1)), predictions
-
-# %% ../nbs/02_validate.ipynb #822b1f80
-@contextlib.contextmanager
-def one_thread():
-    "Run a block with a single torch thread."
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try: yield
-    finally: torch.set_num_threads(before)
 
 # %% ../nbs/02_validate.ipynb #c6933197
 class _Kept(logging.Handler):
