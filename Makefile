@@ -33,6 +33,7 @@ export: $(VENV)/installed
 
 run: $(VENV)/installed
 	TQDM_DISABLE=1 $(SERIAL) jupyter nbconvert --log-level ERROR --to notebook --execute --inplace --ExecutePreprocessor.store_widget_state=False nbs/*.ipynb
+	python docs/small.py nbs/*.ipynb
 	nbdev_clean
 
 $(VENV)/installed: settings.ini setup.py
