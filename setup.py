@@ -25,7 +25,7 @@ setuptools.setup(
     classifiers=["Development Status :: 3 - Alpha", "Intended Audience :: Science/Research",
                  "Natural Language :: English", "Programming Language :: Python :: 3"],
     packages=setuptools.find_packages(include=["audiomnist_nb*"]),
-    package_data={"audiomnist_nb": ["default_model/*"]},
+    package_data={"audiomnist_nb": ["default_model/*", "web/*"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=requirements("requirements"),
     extras_require=extras,

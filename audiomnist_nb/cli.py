@@ -301,6 +301,64 @@ def _calibrate(
     typer.echo("taken for digits: " + ", ".join(f"{kind} {part:.0%}" for kind, part in made.false_accept.items()))
     typer.echo(f"threshold {made.threshold:.3f} on the {made.score} score: {made.false_reject:.1%} of {made.recordings} digits rejected, ROC area {made.auc:.3f}")
 
+# %% ../nbs/04_cli.ipynb #d017e43c
+@app.command("record")
+def _record(
+    speaker: Annotated[Optional[str], typer.Option("--speaker", help="Collect a test set of this speaker: each digit is asked for and filed as data/test/SPEAKER/digit_SPEAKER_take.wav. Without it, one recording is answered.")] = None,
+    takes: Annotated[int, typer.Option("--takes", help="Recordings of each digit.")] = 2,
+    to: Annotated[Optional[Path], typer.Option("--to", help="Another folder than data/test.")] = None,
+    model: Annotated[Optional[Path], typer.Option("--model", help="Model folder that answers; default: the model that comes with the package.")] = None,
+    device: Annotated[Optional[str], typer.Option("--device", help="A microphone's name or number; `python -m sounddevice` lists them.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the order in which digits are asked for.")] = 0,
+    verbose: Verbose = False,
+):
+    "Record by the microphone: say a digit and read the answer, or collect a test set (needs the extra `microphone`)."
+    _setup(verbose)
+    from audiomnist_nb.config import find_path, show_path
+    from audiomnist_nb.infer import Recogniser
+    from audiomnist_nb.speak import answer, prompts, record_word, save_take, words
+    device = int(device) if device and device.isdigit() else device
+    if speaker is None:
+        recogniser = Recogniser.load(model and find_path(model))
+        typer.echo("say digits", err=True)
+        answers = answer(recogniser, *record_word(device=device))
+        for said in answers: typer.echo("no digit" if said["digit"] is None else f"{said['digit']} ({max(said['probabilities']):.2f})")
+        if not answers: typer.echo("nothing was heard: speak louder, or nearer")
+        return
+    wanted = prompts(takes, seed)
+    for number, digit in enumerate(wanted, 1):
+        typer.echo(f"say: {digit}   ({number} of {len(wanted)})")
+        while len(where := words(*(heard := record_word(device=device)))) != 1: typer.echo("once more: " + ("nothing was heard" if not where else f"{len(where)} words were heard"))
+        path = save_take(heard[0][slice(*where[0])], heard[1], digit, speaker, to)
+    typer.echo(f"{len(wanted)} recordings: {show_path(path.parent)}")
+
+# %% ../nbs/04_cli.ipynb #bc45ce20
+@app.command("export")
+def _export(
+    model: Annotated[Optional[Path], typer.Argument(help="Model folder; default: the model that comes with the package.")] = None,
+    to: Annotated[Path, typer.Option("--to", help="The file, ending in .onnx.")] = Path("model.onnx"),
+    verbose: Verbose = False,
+):
+    "Write a model as one ONNX file: waveform in, probabilities out, the features inside (needs the extra `export`)."
+    _setup(verbose)
+    from audiomnist_nb.config import find_path, show_path
+    from audiomnist_nb.export import ExportedModel, export_onnx
+    difference = export_onnx(model and find_path(model), to)
+    typer.echo(f"{show_path(to)}: {to.stat().st_size/1e6:.2f} MB, waveforms at {ExportedModel(to).sample_rate} Hz; differs from torch by {difference:.0e} at most")
+
+# %% ../nbs/04_cli.ipynb #5ff4d1da
+@app.command("page")
+def _page(
+    to: Annotated[Path, typer.Option("--to", help="Folder of the page; an older page there is replaced.")] = Path("page"),
+    model: Annotated[Optional[Path], typer.Option("--model", help="Model folder; default: the model that comes with the package.")] = None,
+    verbose: Verbose = False,
+):
+    "Build a web page that answers without Python: microphone, dropped files, spectrogram (needs the extra `export`, and npm)."
+    _setup(verbose)
+    from audiomnist_nb.config import find_path, show_path
+    from audiomnist_nb.export import page
+    typer.echo(f"{show_path(page(to, model and find_path(model)))}: look at it by `python -m http.server -d {to}` and http://localhost:8000")
+
 # %% ../nbs/04_cli.ipynb #a688f2f5
 @app.command("demo")
 def _demo(verbose: Verbose = False):

@@ -7,7 +7,7 @@ __all__ = ['logger', 'Probability', 'ALIASES', 'InputError', 'nearest', 'read_ya
            'WaveformAugmentConfig', 'torch_class', 'TorchConfig', 'ActivationConfig', 'OptimizerConfig', 'LayersConfig',
            'ModelConfig', 'SchedulerConfig', 'AugmentConfig', 'TrainConfig', 'load_train_config', 'listed',
            'project_root', 'find_path', 'replacing', 'ending_workers', 'on_cluster', 'notebook_parameters',
-           'provenance', 'show_path', 'run_log']
+           'provenance', 'package_file', 'show_path', 'run_log']
 
 # %% ../nbs/00_config.ipynb #c7c8df44
 import ast, contextlib, difflib, inspect, logging, re, shutil, subprocess, tempfile
@@ -525,6 +525,14 @@ def provenance() -> dict:   # package version, git commit (None outside a checko
     from audiomnist_nb import __version__
     git = subprocess.run(["git", "-C", str(project_root()), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True) if shutil.which("git") else None
     return dict(version=__version__, commit=git.stdout.strip() or None if git else None, torch=torch.__version__)
+
+# %% ../nbs/00_config.ipynb #4cda14a7
+def package_file(
+    name: str,   # of a file or folder beside the package's modules
+) -> Path:
+    "A file that comes with the package."
+    import audiomnist_nb
+    return Path(audiomnist_nb.__file__).parent/name
 
 # %% ../nbs/00_config.ipynb #e66e0420
 def show_path(

@@ -149,7 +149,7 @@ def mel_filters(
     rise, fall = (hz - edges[:-2])/(edges[1:-1] - edges[:-2]), (edges[2:] - hz)/(edges[2:] - edges[1:-1])
     return (torch.minimum(rise, fall).clamp(min=0)*2/(edges[2:] - edges[:-2])).float()
 
-# %% ../nbs/00_features.ipynb #092ddf70
+# %% ../nbs/00_features.ipynb #e39a3bf2
 class FeatureExtractor(nn.Module):
     "Waveforms in, features out, as librosa defines them; see `FeatureConfig`."
     def __init__(self,
@@ -203,7 +203,7 @@ class FeatureExtractor(nn.Module):
     ) -> torch.Tensor:                  # (batch, *config.shape)
         "Features of a batch of recordings."
         c, n = self.config, waveforms.shape[1]
-        if c.feature == "waveform": return nn.functional.pad(waveforms, (0, c.shape[0] - n))   # a negative number cuts
+        if c.feature == "waveform": return _padded(waveforms[:, None], torch.zeros((), device=waveforms.device), c.shape[0])[:, 0]
         if lengths is None: lengths = torch.full(waveforms.shape[:1], n, device=waveforms.device)
         frames = self.n_frames(lengths)
         valid = (torch.arange(1 + n//c.hop_length, device=waveforms.device) < frames[:, None])[:, None]
@@ -246,11 +246,10 @@ def _aggregate(x: torch.Tensor, valid: torch.Tensor, spread: bool) -> torch.Tens
     if not spread: return mean
     return torch.cat([mean, (((x - mean[..., None])*valid).square().sum(-1)/n).sqrt()], 1)
 
-# %% ../nbs/00_features.ipynb #dac4a7b5
+# %% ../nbs/00_features.ipynb #2edb4062
 def _padded(x: torch.Tensor, after: torch.Tensor, n: int) -> torch.Tensor:
     "x with n frames: cut, or followed by `after`"
-    if x.shape[-1] >= n: return x[..., :n]
-    return torch.cat([x, after.expand(*x.shape[:2], n - x.shape[-1])], -1)
+    return torch.cat([x, after.expand(*x.shape[:2], n)], -1)[..., :n]
 
 # %% ../nbs/00_features.ipynb #6570eeb4
 @torch.inference_mode()

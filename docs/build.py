@@ -155,6 +155,10 @@ def main():
     proc_nbs(n_workers=0, force=True)
     add_contents(ROOT/"_proc/index.ipynb")
     subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-c", ROOT/"docs", ROOT/"_proc", ROOT/"_docs"], check=True)
+    from audiomnist_nb.config import InputError
+    from audiomnist_nb.export import page
+    try: page(ROOT/"_docs/page")
+    except InputError as error: print(f"without the page that answers in the browser: {error}")
     print("the site is in _docs/index.html")
 
 

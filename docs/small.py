@@ -1,4 +1,4 @@
-"""`python docs/small.py nbs/*.ipynb`: the figures of executed notebooks with 32 colours, a quarter of the bytes."""
+"""`python docs/small.py nbs/*.ipynb nbs/images/*.png`: pictures, and the figures of executed notebooks, with 32 colours, a quarter of the bytes."""
 import base64, io, sys
 from pathlib import Path
 
@@ -14,6 +14,9 @@ def small(png: str) -> str:
 
 
 for path in map(Path, sys.argv[1:]):
+    if path.suffix == ".png":
+        path.write_bytes(base64.b64decode(small(base64.b64encode(path.read_bytes()).decode())))
+        continue
     notebook = nbformat.read(path, 4)
     for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
         if "image/png" in output.get("data", {}): output.data["image/png"] = small(output.data["image/png"])
