@@ -123,7 +123,7 @@ class _Layers(nn.Module):
         z = self.enter(z)
         return self.head((self.maps(z) if self.maps else z).flatten(1))
 
-# %% ../nbs/03_explain.ipynb #495b788f
+# %% ../nbs/03_explain.ipynb #7dcd7669
 def lrp(
     network: Network,       # an FCNN, CNN, AudioNet, PlainCNN or ResNet
     z: torch.Tensor,        # (n, *shape) normalised features
@@ -135,7 +135,7 @@ def lrp(
     layers = _Layers(network)
     for layer in layers.modules():
         if not list(layer.children()) and not isinstance(layer, (nn.ReLU, nn.Tanh)): layer.rule = EpsilonRule()
-    return LRP(layers).attribute(z.clone(), digits).detach()
+    return LRP(layers).attribute(z.clone().requires_grad_(), digits).detach()
 
 # %% ../nbs/03_explain.ipynb #8f6c435d
 METHODS = dict(integrated_gradients=integrated_gradients, grad_cam=grad_cam, lrp=lrp)
