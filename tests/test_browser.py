@@ -2,7 +2,7 @@
 
 Chromium is looked for in CHROMIUM, then on the PATH; without it the tests are skipped. AUDIOMNIST_SCREENSHOTS names a
 folder for pictures of what they see, and for latency.json."""
-import contextlib, functools, http.server, json, os, shutil, subprocess, sys, threading, time, urllib.request
+import base64, contextlib, functools, http.server, json, os, shutil, subprocess, sys, threading, time, urllib.request
 from pathlib import Path
 
 import nbformat
@@ -89,7 +89,18 @@ def status_of(page, part):
     return page.inner_text(".mic-status")
 
 
-def test_the_page_hears_a_spoken_seven(site, seven, launch, keep):
+@pytest.fixture(scope="session")
+def silent_minute(site, launch, tmp_path_factory):
+    "A page that records silence, until the limit of 60 s ends it; other tests run meanwhile"
+    silence = tmp_path_factory.mktemp("silence")/"silence.wav"
+    soundfile.write(silence, np.zeros(44100), 44100)
+    page = launch(FAKE, GRANT, f"--use-file-for-fake-audio-capture={silence}")
+    faults = opened(page, site)
+    page.click(".mic-record")
+    return page, faults
+
+
+def test_the_page_hears_a_spoken_seven(site, seven, launch, keep, silent_minute):
     page = launch(FAKE, GRANT, f"--use-file-for-fake-audio-capture={seven}")
     faults = opened(page, site)
     page.click(".mic-record")
@@ -110,6 +121,15 @@ def test_the_page_hears_a_spoken_seven(site, seven, launch, keep):
     assert faults == []
 
 
+def drop(page, path):
+    "Drop a file on the page"
+    page.evaluate("""([name, encoded]) => {
+        const files = new DataTransfer();
+        files.items.add(new File([Uint8Array.from(atob(encoded), c => c.charCodeAt(0))], name));
+        document.querySelector("#drop").dispatchEvent(new DragEvent("drop", { dataTransfer: files }));
+    }""", [path.name, base64.b64encode(path.read_bytes()).decode()])
+
+
 def test_the_page_takes_files(site, launch, tmp_path):
     page = launch()
     faults = opened(page, site)
@@ -124,7 +144,8 @@ def test_the_page_takes_files(site, launch, tmp_path):
               "minute.wav": ("answered in", None), "long.wav": ("the first 60 s", None), "silent.wav": ("answered in", "no digit"), }
     for name, (message, digit) in wanted.items():
         page.evaluate("document.querySelector('.mic-status').textContent = ''")
-        page.set_input_files("input[type=file]", tmp_path/name)
+        if name == "stereo96.wav": drop(page, tmp_path/name)
+        else: page.set_input_files("input[type=file]", tmp_path/name)
         page.wait_for_function("parts => parts.some(part => document.querySelector('.mic-status').textContent.includes(part))", arg=message.split("|"))
         answer = page.inner_text(".mic-answer") if page.locator(".mic-answer").count() else ""
         assert digit is None or answer == digit, (name, answer)
@@ -316,3 +337,9 @@ confusion(predictions)""", "mistakes(predictions, 5, 'corrections.csv')"])
     assert len((lab[1]/"corrections.csv").read_text().splitlines()) == 2
     keep(mistakes.locator(".jp-OutputArea-output").first, "mistakes")
     assert errors_in(page) == []
+
+
+def test_a_minute_of_silence_is_no_digit(silent_minute):
+    page, faults = silent_minute
+    page.wait_for_function("document.querySelector('.mic-status').textContent.includes('answered in')", timeout=90_000)
+    assert page.inner_text(".mic-answer") == "no digit" and page.inner_text(".mic-record") == "Record" and faults == []

@@ -4,8 +4,10 @@ import pytest
 
 from audiomnist_nb.config import FeatureConfig, load_train_config
 from audiomnist_nb.corpora import scan
+from audiomnist_nb.export import disagreement, export_onnx
 from audiomnist_nb.features import Dataset, FeatureExtractor, extract, features_of, librosa_features, read_audio, resample
 from audiomnist_nb.infer import Recogniser
+from audiomnist_nb.speak import words
 from audiomnist_nb.train import train
 
 
@@ -42,3 +44,21 @@ def test_five_voices_teach_more_than_chance_about_a_sixth(real):
 def test_the_default_model_knows_the_voices_it_was_trained_on(real):
     predictions = Recogniser.load().predict([r.path for r in scan(real/"fsdd")[::30]])
     assert predictions.accuracy >= 0.97
+
+
+def test_the_exported_model_agrees_with_torch(real, tmp_path):
+    recogniser = Recogniser.load()
+    export_onnx(None, tmp_path/"model.onnx")
+    waveforms = [resample(*read_audio(r.path), 8000) for r in scan(real/"beltran") + scan(real/"fsdd")[::30]]
+    assert disagreement(tmp_path/"model.onnx", recogniser, waveforms) <= 1e-4
+
+
+def test_digits_in_a_row_are_cut_into_single_ones(real):
+    rng, found = np.random.default_rng(0), 0
+    recordings = scan(real/"fsdd")[::50]
+    for start in range(0, 60, 4):
+        said = [resample(*read_audio(r.path), 8000) for r in recordings[start:start + 4]]
+        row = np.concatenate([part for word in said for part in (np.zeros(4000, np.float32), word)] + [np.zeros(4000, np.float32)])
+        row += 0.01*np.sqrt(np.mean(row**2))*rng.standard_normal(len(row)).astype(np.float32)   # a quiet room
+        found += len(words(row, 8000)) == 4
+    assert found >= 14
