@@ -50,7 +50,7 @@ def words(
     before, after, most = [len(waveform), *gap], [*gap, len(waveform)], round(margin*sr)
     return [(max(run[0]*size - min(most, left), 0), min((run[-1] + 1)*size + min(most, right), len(waveform))) for run, left, right in zip(runs, before, after)]
 
-# %% ../nbs/03_speak.ipynb #c6d6d57a
+# %% ../nbs/03_speak.ipynb #bf8b7b88
 class Recorder(anywidget.AnyWidget):
     "A microphone: press Record and speak. Each recording changes `waveform`; observe that."
     _esm = "\n".join((package_file("web")/name).read_text(encoding="utf-8") for name in ("sound.js", "recorder.js"))
@@ -65,6 +65,13 @@ class Recorder(anywidget.AnyWidget):
     takes = traitlets.Int(0, help="recordings so far").tag(sync=True)
     milliseconds = traitlets.Float(0, help="from the end of the word to the answer on the page").tag(sync=True)
     _samples = CByteMemoryView(b"").tag(sync=True)
+
+    def __init__(self,
+        hold: float = 0.2,   # silence after the word that ends a recording, s; 0: it ends by a click
+        limit: float = 60,   # longest recording, s
+        note: str = "",      # a line beside the button
+    ):
+        super().__init__(hold=hold, limit=limit, note=note)
 
     @traitlets.observe("takes")
     def _received(self, change):
