@@ -497,14 +497,15 @@ def _read_chunk(recordings: list[Recording], extractor: FeatureExtractor, strict
         else: kept.append(recording)
     with one_thread(): return features_of(waveforms, extractor), kept, wrong   # others are at work on the other cores, and a chunk is small
 
-# %% ../nbs/00_features.ipynb #4ce3121e
+# %% ../nbs/00_features.ipynb #8e362dff
 def _read_all(recordings: list[Recording], extractor: FeatureExtractor, jobs: int, strict: bool):
     "Yields what `_read_chunk` gives for one chunk after another; says what is left out"
-    chunks = [recordings[i:i + 64] for i in range(0, len(recordings), 64)]
+    chunks = [recordings[i:i + 32] for i in range(0, len(recordings), 32)]
     cluster = get_active_backend()[0].__class__.__name__ != "LokyBackend"
-    few = jobs < 0 and len(recordings) < 5000   # done before other processes would have started
-    here = jobs == 1 or not cluster and (few or extractor.mel.device.type != "cpu")
-    work = Parallel(1 if here else jobs, return_as="generator")(delayed(_read_chunk)(chunk, extractor, strict) for chunk in chunks)
+    on_cpu, few = extractor.mel.device.type == "cpu", jobs < 0 and len(recordings) < 5000   # done before other processes would have started
+    here = jobs == 1 or not cluster and (few or not on_cpu)
+    threads = dict(n_jobs=jobs if on_cpu else 1, backend="threading")   # reading and resampling let go of Python's lock
+    work = Parallel(**threads if here else dict(n_jobs=jobs), return_as="generator")(delayed(_read_chunk)(chunk, extractor, strict) for chunk in chunks)
     with tqdm(total=len(recordings), desc="features", unit="clip", delay=2) as bar:
         for features, readable, wrong in work if here else ending_workers(work):
             bar.update(len(readable) + len(wrong))
@@ -520,11 +521,11 @@ def _room_for(n: int, shape: tuple[int, ...]) -> np.ndarray:
     if 4*n*np.prod(shape) <= IN_MEMORY: return np.empty((n, *shape), np.float32)
     return np.memmap(tempfile.TemporaryFile(), np.float32, "w+", shape=(n, *shape))
 
-# %% ../nbs/00_features.ipynb #35761fa4
+# %% ../nbs/00_features.ipynb #1f7a0b0b
 def extract_features(
     recordings: list[Recording],   # labelled or not
     extractor: FeatureExtractor,   # on the device that shall compute
-    jobs: int = -1,                # processes; -1: one a core, where there are so many recordings that it pays
+    jobs: int = -1,                # processes; -1: one a core, threads for fewer than 5,000 recordings
     strict: bool = False,          # stop at the first unreadable recording instead of leaving it out
     cache: str | Path = None,      # file where features are kept and looked for, see `FeatureCache`; none: all are made
 ) -> tuple[np.ndarray, list[Recording], dict[Recording, str]]:   # features (n, *shape), the n recordings that could be read, what is wrong with the others
@@ -579,11 +580,11 @@ def _digest_or_say(path: Path) -> bytes | str:
     try: return content_digest(path)
     except OSError as e: return f"{path}: {e.strerror or e}"
 
-# %% ../nbs/00_features.ipynb #be8658ff
+# %% ../nbs/00_features.ipynb #ae9fe5e8
 def extract(
     recordings: list[Recording],   # from `corpora.scan`; every one with a digit
     config: FeatureConfig,         # rate, frame, step, number of coefficients, average or padding
-    jobs: int = -1,                # processes; -1: one a core, where there are so many recordings that it pays
+    jobs: int = -1,                # processes; -1: one a core, threads for fewer than 5,000 recordings
     strict: bool = False,          # stop at the first unreadable recording instead of leaving it out
     cache: str | Path = None,      # file where features are kept and looked for, see `FeatureCache`; none: all are made
 ) -> Dataset:                      # one row for every readable recording, in their order; `made` tells what was skipped, and why

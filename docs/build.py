@@ -115,7 +115,7 @@ class to_myst(Processor):
         front = yaml.safe_load(cell.source.strip().strip("-")) or {}
         cell.cell_type, cell.source = "markdown", f"# {front.get('title', '')}\n\n*{front.get('description', '')}*\n"
 
-    def markdown(self, cell): cell.source = self.linked(cell.source.replace("](nbs/", "](").replace("`page/`", '<a href="page/index.html">here</a>'))   # README.md's paths
+    def markdown(self, cell): cell.source = self.linked(cell.source.replace("](nbs/", "](").replace("](benchmarks/", "](images/").replace("`page/`", '<a href="page/index.html">here</a>'))   # README.md's paths
 
     def code(self, cell):
         lines = cell.source.splitlines(keepends=True)
@@ -154,6 +154,7 @@ def main():
     shutil.rmtree(ROOT/"_docs", ignore_errors=True)
     proc_nbs(n_workers=0, force=True)
     shutil.copytree(ROOT/"nbs/images", ROOT/"_proc/images", dirs_exist_ok=True)
+    shutil.copy(ROOT/"benchmarks/results.png", ROOT/"_proc/images")
     add_contents(ROOT/"_proc/index.ipynb")
     subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-c", ROOT/"docs", ROOT/"_proc", ROOT/"_docs"], check=True)
     from audiomnist_nb.config import InputError
