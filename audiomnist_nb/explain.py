@@ -156,7 +156,7 @@ def relevance_of(
     chunks = tqdm(range(0, len(z), 64), method, delay=2)
     return torch.cat([METHODS[method](network, z[i:i + 64], digits[i:i + 64]) for i in chunks]).numpy().astype(np.float32)
 
-# %% ../nbs/03_explain.ipynb #f2ed2fcc
+# %% ../nbs/03_explain.ipynb #b5c9a637
 def plot_relevance(
     x: np.ndarray,            # (n_coef, n_frames) features of one recording, or (n_values,)
     relevances: dict[str, np.ndarray],   # method -> relevance, same shape
@@ -166,11 +166,11 @@ def plot_relevance(
     import matplotlib.pyplot as plt
     figure, axes = plt.subplots(1, 1 + len(relevances), figsize=(2.9*(1 + len(relevances)), 2.6), layout="constrained", squeeze=False)
     for axis, (name, r) in zip(axes[0], {title: None, **relevances}.items()):
-        if x.ndim == 2: axis.imshow(x, aspect="auto", origin="lower", cmap="gray_r" if r is not None else "magma", alpha=0.5 if r is not None else 1)
+        if x.ndim == 2: axis.imshow(x, aspect="auto", interpolation="nearest", origin="lower", cmap="gray_r" if r is not None else "magma", alpha=0.5 if r is not None else 1)
         else: axis.plot(x, linewidth=0.6, color="grey")
         if r is not None and x.ndim == 2:
             most = np.quantile(abs(r), 0.995) + 1e-12
-            axis.imshow(r, aspect="auto", origin="lower", cmap="bwr", vmin=-most, vmax=most, alpha=np.clip(abs(r)/most, 0, 1)**0.7)
+            axis.imshow(r, aspect="auto", interpolation="nearest", origin="lower", cmap="bwr", vmin=-most, vmax=most, alpha=np.clip(abs(r)/most, 0, 1)**0.7)
         elif r is not None: axis.twinx().plot(r, linewidth=0.6, color="firebrick")
         axis.set(title=name, xlabel="frame" if x.ndim == 2 else "")
     axes[0, 0].set(ylabel="mel band" if x.ndim == 2 else "")
@@ -254,7 +254,7 @@ def plot_faithfulness(
     plt.close(figure)   # shown once, where it is returned
     return figure
 
-# %% ../nbs/03_explain.ipynb #c570545b
+# %% ../nbs/03_explain.ipynb #843bd5cb
 def plot_average(
     relevance: np.ndarray,   # (n, n_coef, n_frames)
     digits: np.ndarray,      # (n,)
@@ -265,11 +265,11 @@ def plot_average(
     share = relevance/(abs(relevance).sum((1, 2), keepdims=True) + 1e-12)   # every recording counts as much
     means = {digit: share[digits == digit].mean(0) for digit in np.unique(digits)}
     most = np.quantile(np.stack([abs(m) for m in means.values()]), 0.995) + 1e-12
-    figure, axes = plt.subplots(3, 5, figsize=(11, 6), layout="constrained")
+    figure, axes = plt.subplots(3, 5, figsize=(8.5, 4.8), layout="constrained")
     for axis in axes.flat: axis.axis("off")
     for axis, (digit, mean) in zip(axes.flat, means.items()):
         axis.axis("on")
-        axis.imshow(mean, aspect="auto", origin="lower", cmap="bwr", vmin=-most, vmax=most)
+        axis.imshow(mean, aspect="auto", interpolation="nearest", origin="lower", cmap="bwr", vmin=-most, vmax=most)
         axis.set(title=str(digit), xticks=[], yticks=[])
     grid = axes[0, 0].get_gridspec()
     for axis in axes[2]: axis.remove()

@@ -562,13 +562,13 @@ def _known_or_read(recordings: list[Recording], extractor: FeatureExtractor, job
         for row, recording in zip(x, kept): row[...] = cache.get(digests[recording])
     return x, kept, wrong
 
-# %% ../nbs/00_features.ipynb #2ad3bb1a
+# %% ../nbs/00_features.ipynb #f79f1c67
 def _digests(recordings: list[Recording], cache: FeatureCache, jobs: int) -> tuple[dict[Recording, bytes], dict[Recording, str]]:
     "The recordings' digests, and what is wrong with those that can't be opened; only what changed is read"
     digests = dict(zip(recordings, cache.digests([r.path for r in recordings])))
     unseen, wrong = [r for r, digest in digests.items() if digest is None], {}
     work = Parallel(jobs, backend="threading", return_as="generator")(delayed(_digest_or_say)(r.path) for r in unseen)   # here, whoever makes the features
-    for recording, digest in zip(unseen, tqdm(work, "new recordings", len(unseen), unit="clip", delay=2)):
+    for digest, recording in zip(tqdm(work, "new recordings", len(unseen), unit="clip", delay=2), unseen):   # in this order, so that the work is asked to its end
         if isinstance(digest, bytes): digests[recording] = digest
         else: wrong[recording] = digest
     seen = [r for r in unseen if r not in wrong]
