@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['DEGRADATIONS', 'CHAIN', 'LOG', 'change_speed', 'change_pitch', 'shift', 'room', 'reverberate', 'coloured_noise',
            'babble', 'mix_at_snr', 'change_level', 'overdrive', 'limit_band', 'through_codec', 'degrade',
-           'augment_waveform', 'augmented', 'warp', 'smooth_curves', 'add_noise', 'loud', 'edges', 'mask', 'Augment',
-           'mixup']
+           'augment_waveform', 'augmented', 'warp', 'smooth_curves', 'add_noise', 'add_babble', 'loud', 'edges', 'mask',
+           'Augment', 'mixup']
 
 # %% ../nbs/01_augment.ipynb #74a4b7e9
 import hashlib, json
@@ -298,6 +298,13 @@ def _centres(features: FeatureConfig) -> torch.Tensor:
     low, step = _mel_bands(features)
     return hz_of(low + step*torch.arange(1, features.n_mels + 1))
 
+# %% ../nbs/01_augment.ipynb #5d0e9a3b
+def _level(x: torch.Tensor) -> torch.Tensor:
+    "Level of each recording, dB: its mean power over frames within 30 dB of the loudest"
+    power = (10**(x/10)).sum(1)
+    active = power > power.amax(1, keepdim=True)/1000
+    return 10*((power*active).sum(1)/active.sum(1)).log10()
+
 # %% ../nbs/01_augment.ipynb #6dd1ea45
 def warp(
     x: torch.Tensor,           # (batch, n_mels, n_frames) log-mel spectrograms
@@ -336,16 +343,31 @@ def add_noise(
     features: FeatureConfig,   # how x was made: the bands' frequencies
 ) -> torch.Tensor:          # same shape
     "Spectrograms with noise added in power: of a random colour, every fourth a rumble or hum. The signal's level is its mean over frames within 30 dB of the loudest."
-    power = (10**(x/10)).sum(1)
-    active = power > power.amax(1, keepdim=True)/1000
-    level = 10*((power*active).sum(1)/active.sum(1)).log10()
     rumble = 30*(-_centres(features)/150).exp()*(torch.rand(len(x), 1, generator=rng) < 0.25)
     colour = (smooth_curves(len(x), x.shape[1], 4, rng) + rumble).to(x)
     colour = colour - 10*(10**(colour/10)).sum(1, keepdim=True).log10()           # total power 0 dB
-    noise = colour[:, :, None] + 4*torch.randn(x.shape, generator=rng).to(x) + (level - snr.to(x))[:, None, None]
+    noise = colour[:, :, None] + 4*torch.randn(x.shape, generator=rng).to(x) + (_level(x) - snr.to(x))[:, None, None]
     return torch.logaddexp(x*LOG, noise*LOG)/LOG
 
 LOG = np.log(10)/10   # a decibel in natural logarithms of power
+
+# %% ../nbs/01_augment.ipynb #b7c41d0e
+def add_babble(
+    x: torch.Tensor,        # (batch, n_mels, n_frames) log-mel spectrograms, dB
+    snr: torch.Tensor,      # (batch,) signal-to-noise ratio, dB; infinite for no babble
+    rng: torch.Generator,   # draws who speaks, and from which frame on
+    talkers: int = 4,       # how many speak at once
+) -> torch.Tensor:          # same shape
+    "Spectrograms with other recordings of the batch behind them, each from a frame of its own on. The signal's level is the one of `add_noise`."
+    n, bands, frames = x.shape
+    voices = x - _level(x)[:, None, None]
+    babble = torch.full_like(x, -torch.inf)
+    for _ in range(talkers):
+        who, first = torch.randperm(n, generator=rng).to(x.device), torch.randint(0, frames, (n, 1, 1), generator=rng)
+        at = (torch.arange(frames) + first).remainder(frames).to(x.device)
+        babble = torch.logaddexp(babble, voices[who].gather(2, at.expand_as(x))*LOG)
+    babble = babble - babble.logsumexp((1, 2), keepdim=True) + np.log(frames)      # mean power of a frame 0 dB
+    return torch.logaddexp(x*LOG, babble + (_level(x) - snr.to(x))[:, None, None]*LOG)/LOG
 
 # %% ../nbs/01_augment.ipynb #5b6df192
 def loud(
@@ -398,7 +420,7 @@ class Augment:
         features: FeatureConfig,   # how the batch was made
     ):
         self.config, self.features = config, features
-        needs = [key for key in ("frequency_warp", "time_warp", "equaliser", "noise", "gate", "crop", "masks") if getattr(config, key)]
+        needs = [key for key in ("frequency_warp", "time_warp", "equaliser", "noise", "babble", "gate", "crop", "masks") if getattr(config, key)]
         if needs and (features is None or features.feature != "log_mel" or features.deltas or features.aggregate_over_t):
             raise InputError(f"augment.{needs[0]} works on log-mel spectrograms over time; set feature: log_mel, without deltas and aggregate_over_t")
 
@@ -416,9 +438,9 @@ class Augment:
         silenced = lambda x, stays: x.where(stays, x.amax((1, 2), keepdim=True) - self.features.top_db)
         if c.gate: x = silenced(x, word | (torch.rand(n, 1, 1, generator=rng) >= c.gate_part).to(x.device))
         if c.crop: stays = edges(word, c.crop, rng) | (torch.rand(n, 1, 1, generator=rng) < 0.5).to(x.device)
-        if c.noise:
-            quiet = torch.rand(n, generator=rng) >= c.noise_part
-            x = add_noise(x, _uniform(*c.noise, n, rng).masked_fill(quiet, torch.inf), rng, self.features)
+        ratio = lambda pair, part: _uniform(*pair, n, rng).masked_fill(torch.rand(n, generator=rng) >= part, torch.inf)
+        if c.babble: x = add_babble(x, ratio(c.babble, c.babble_part), rng)
+        if c.noise: x = add_noise(x, ratio(c.noise, c.noise_part), rng, self.features)
         if c.crop: x = silenced(x, stays)
         return mask(x, c.masks, c.mask_bands, c.mask_frames, rng) if c.masks else x
 

@@ -321,6 +321,8 @@ class AugmentConfig(Settings):
     equaliser: float = Field(0, ge=0, le=40, description="standard deviation of a random smooth frequency response, dB")
     noise: _between(-20, 120) | None = Field(None, description="lowest and highest signal-to-noise ratio of added noise of a random colour, dB")
     noise_part: float = Field(0.5, ge=0, le=1, description="part of the recordings that get noise")
+    babble: _between(-20, 120) | None = Field(None, description="lowest and highest signal-to-noise ratio of babble, made of other recordings of the batch, dB")
+    babble_part: float = Field(0.4, ge=0, le=1, description="part of the recordings that get babble")
     gate: _between(0, 120) | None = Field(None, description="lowest and highest threshold of a noise gate: what lies so far below the loudest frame becomes silence, dB")
     gate_part: float = Field(0.4, ge=0, le=1, description="part of the recordings that pass the gate")
     crop: float = Field(0, ge=0, le=0.5, description="every other recording begins and ends up to this part inside the word (as the gate finds it), or somewhere around it, with silence beyond")
@@ -332,7 +334,7 @@ class AugmentConfig(Settings):
     @property
     def active(self) -> bool:
         "Whether anything at all is asked for"
-        return any((self.frequency_warp, self.time_warp, self.shift, self.equaliser, self.noise and self.noise_part, self.gate and self.gate_part, self.crop, self.masks, self.mixup))
+        return any((self.frequency_warp, self.time_warp, self.shift, self.equaliser, self.noise and self.noise_part, self.babble and self.babble_part, self.gate and self.gate_part, self.crop, self.masks, self.mixup))
 
 # %% ../nbs/00_config.ipynb #120bd04e
 class TrainConfig(Settings):
@@ -359,7 +361,7 @@ class TrainConfig(Settings):
     averaging: float = Field(0, ge=0, lt=1, description="decay of an average of the weights over steps, which is what is validated and kept; 0: none")
     keep: Literal["best", "last"] = Field("best", description="which epoch's weights: the lowest validation loss, or the last")
     balance: Literal["none", "digit", "speaker"] = Field("none", description="draw recordings so that each digit, or each speaker, counts the same")
-    amp: bool = Field(True, description="mixed precision where the device has it (CUDA)")
+    amp: bool | Literal["bfloat16"] = Field(True, description="mixed precision on a GPU; bfloat16: on a processor that has such arithmetic as well")
     checkpoint: int = Field(0, ge=0, description="save the state of the run every so many epochs, to go on from; 0: never")
 
     @field_validator("version", mode="before")

@@ -8,7 +8,7 @@ __all__ = ['IN_MEMORY', 'VERSION', 'read_audio', 'fix_length', 'resample', 'pre_
            'CMVN', 'Dataset', 'join', 'one_thread', 'extract_features', 'extract']
 
 # %% ../nbs/00_features.ipynb #a4970489
-import contextlib, hashlib, json, struct, tempfile, zipfile
+import contextlib, hashlib, json, struct, tempfile, wave, zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +33,16 @@ def _riff_is_cut(path: Path) -> bool:
     promised = struct.unpack("<I", head[4:])[0]
     return 0 < promised < 0x7FFFF000 and promised + 8 > path.stat().st_size + 1
 
+# %% ../nbs/00_features.ipynb #c0ffee16
+def _samples_of_wav(path: Path) -> tuple[np.ndarray, int] | None:
+    "The first channel and the rate of a whole WAV file of 16-bit samples; None for any other file"
+    try:
+        with wave.open(str(path), "rb") as file:
+            channels, n, sr = file.getnchannels(), file.getnframes(), file.getframerate()
+            samples = np.frombuffer(file.readframes(n), "<i2") if file.getsampwidth() == 2 else []
+    except (wave.Error, EOFError): return None
+    return (samples[::channels]*np.float32(1/32768), sr) if n and len(samples) == n*channels else None
+
 # %% ../nbs/00_features.ipynb #11e025af
 def read_audio(
     path: str | Path,   # WAV, FLAC, OGG, MP3 or another format of libsndfile
@@ -41,6 +51,7 @@ def read_audio(
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f"{path}: no such recording")
     if path.stat().st_size == 0: raise InputError(f"{path}: the file is empty")
+    if path.suffix.lower() == ".wav" and (found := _samples_of_wav(path)): return found
     try:
         with soundfile.SoundFile(path) as file:
             waveform, sr, promised = file.read(dtype="float32", always_2d=True)[:, 0], file.samplerate, file.frames
@@ -263,7 +274,7 @@ def features_of(
     result = np.empty((len(waveforms), *extractor.config.shape), np.float32)
     while order:
         longest = len(waveforms[order[-1]])
-        n = max(1, min(len(order), 2**19//longest))   # half a million samples at a time stay in the processor's cache
+        n = max(1, min(len(order), 2**17//longest))   # so many samples and their spectra stay in the processor's cache
         batch, order = order[-n:], order[:-n]
         lengths = torch.tensor([len(waveforms[i]) for i in batch])
         x = torch.zeros(n, longest)
@@ -349,15 +360,15 @@ class CMVN(nn.Module):
         x: torch.Tensor,    # (batch, *shape)
     ) -> torch.Tensor:      # same shape
         if self.kind == "none": return x
-        if self.kind == "train": mean, square = self.mean, self.square
-        else:
-            axes = tuple(range(1, x.ndim)) if self.kind == "level" else (-1,)
-            mean, square = x.mean(axes, keepdim=True), x.square().mean(axes, keepdim=True)
-        if self.kind == "bayes":
-            own = x.shape[-1]/(x.shape[-1] + self.PRIOR)
-            mean, square = own*mean + (1 - own)*self.mean, own*square + (1 - own)*self.square
+        own = dict(train=0, bayes=x.shape[-1]/(x.shape[-1] + self.PRIOR)).get(self.kind, 1)   # weight of the recording's own statistics
+        axes = tuple(range(1, x.ndim)) if self.kind == "level" else (-1,)
+        mean = own*x.mean(axes, keepdim=True) if own else 0
+        if own < 1: mean = mean + (1 - own)*self.mean
         x = x - mean
-        return x/(square - mean.square()).clamp(min=1e-6).sqrt() if self.variance else x
+        if not self.variance: return x
+        variance = own*x.square().mean(axes, keepdim=True) if own else 0
+        if own < 1: variance = variance + (1 - own)*(self.square - 2*mean*self.mean + mean.square())
+        return x/variance.clamp(min=1e-6).sqrt()
 
 # %% ../nbs/00_features.ipynb #4aa30e6c
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ROLES', 'check_folds', 'write_folds', 'read_folds', 'Fold', 'folds_of', 'split_rows', 'make_optimizer', 'draw_rows',
-           'team', 'rank', 'SharedBatchNorm', 'Trainer', 'save_checkpoint', 'load_checkpoint', 'evaluate', 'fit',
-           'plot_history', 'Run', 'train']
+           'product_type', 'team', 'rank', 'SharedBatchNorm', 'Trainer', 'save_checkpoint', 'load_checkpoint',
+           'evaluate', 'fit', 'plot_history', 'Run', 'train']
 
 # %% ../nbs/02_train.ipynb #a0a68dd7
 import contextlib, hashlib, json, os, shutil, time, warnings
@@ -160,6 +160,17 @@ def draw_rows(
     kind = (y if balance == "digit" else speaker).cpu()
     return torch.multinomial(1/kind.bincount()[kind].double(), len(y), replacement=True, generator=order)
 
+# %% ../nbs/02_train.ipynb #a1f2c3d5
+def product_type(
+    amp: bool | str,        # the setting
+    device: torch.device,   # where the network is
+) -> torch.dtype:           # float16, bfloat16 or float32
+    "The numbers that a network multiplies in training."
+    if amp == "bfloat16":
+        if device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported(): return torch.bfloat16
+        logger.warning("this processor has no bfloat16 arithmetic; float32 is used, which takes longer")
+    return torch.float16 if amp is True and device.type == "cuda" else torch.float32
+
 # %% ../nbs/02_train.ipynb #6eb741b1
 def team():   # an `accelerate.Accelerator`; None for a process alone
     "The processes that train together with this one."
@@ -220,7 +231,8 @@ class Trainer:
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.averaging), use_buffers=True) if config.averaging else None
         self.rng, self.step = torch.Generator().manual_seed(config.seed), 0
         self.own_rng = torch.Generator().manual_seed(config.seed + 1 + self.team.process_index) if self.team else self.rng   # draws what one process's recordings meet
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.amp and self.device.type == "cuda")
+        self.products = product_type(config.amp, self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.products is torch.float16)
 
     def _make_scheduler(self):
         c = self.config.scheduler
@@ -255,7 +267,7 @@ class Trainer:
         def loss_of_batch():
             nonlocal logs
             self.optimizer.zero_grad(set_to_none=False)
-            with torch.autocast(self.device.type, enabled=self.scaler.is_enabled()): logs = self.forward(x)
+            with torch.autocast(self.device.type, self.products, enabled=self.products is not torch.float32): logs = self.forward(x).float()
             loss = -(wanted*logs).sum(1).mean()*share
             self.scaler.scale(loss).backward()
             if c.clip_grad:
