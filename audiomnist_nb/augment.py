@@ -356,18 +356,17 @@ def add_babble(
     x: torch.Tensor,        # (batch, n_mels, n_frames) log-mel spectrograms, dB
     snr: torch.Tensor,      # (batch,) signal-to-noise ratio, dB; infinite for no babble
     rng: torch.Generator,   # draws who speaks, and from which frame on
-    talkers: int = 4,       # how many speak at once
+    talkers: int = 8,       # how many speak at once
 ) -> torch.Tensor:          # same shape
     "Spectrograms with other recordings of the batch behind them, each from a frame of its own on. The signal's level is the one of `add_noise`."
     n, bands, frames = x.shape
-    voices = x - _level(x)[:, None, None]
-    babble = torch.full_like(x, -torch.inf)
+    voices, total = 10**((x - _level(x)[:, None, None])/10), torch.zeros_like(x)
     for _ in range(talkers):
         who, first = torch.randperm(n, generator=rng).to(x.device), torch.randint(0, frames, (n, 1, 1), generator=rng)
         at = (torch.arange(frames) + first).remainder(frames).to(x.device)
-        babble = torch.logaddexp(babble, voices[who].gather(2, at.expand_as(x))*LOG)
-    babble = babble - babble.logsumexp((1, 2), keepdim=True) + np.log(frames)      # mean power of a frame 0 dB
-    return torch.logaddexp(x*LOG, babble + (_level(x) - snr.to(x))[:, None, None]*LOG)/LOG
+        total += voices[who].gather(2, at.expand_as(x))
+    total /= total.sum(1, keepdim=True).mean(2, keepdim=True)                      # a frame's mean power 0 dB
+    return torch.logaddexp(x*LOG, total.log() + (_level(x) - snr.to(x))[:, None, None]*LOG)/LOG
 
 # %% ../nbs/01_augment.ipynb #5b6df192
 def loud(

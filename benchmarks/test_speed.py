@@ -101,11 +101,11 @@ def test_training_step(benchmark, model, shape, batchsize, who):
     benchmark.pedantic(step, rounds=100, iterations=1, warmup_rounds=10)
 
 
-@pytest.mark.benchmark(group="answers of the model in the box")
+@pytest.mark.benchmark(group="answers of the model in the box, from the file on")
 @pytest.mark.parametrize("n", [1, 64])
 def test_latency(benchmark, voices, n):
-    recogniser, waveforms = Recogniser.load(), [read_audio(r.path)[0] for r in scan(voices)[:n]]
-    benchmark.pedantic(lambda: [recogniser.predict(w, sr=48000) for w in waveforms], rounds=10, iterations=1, warmup_rounds=2)
+    recogniser, recordings = Recogniser.load(), scan(voices)[:n]
+    benchmark.pedantic(lambda: recogniser.predict(recordings), rounds=10, iterations=1, warmup_rounds=2)
 
 
 @pytest.mark.benchmark(group="audiomnist infer on 56 files, cold (reference: its features alone)")
