@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['DEGRADATIONS', 'CHAIN', 'LOG', 'change_speed', 'change_pitch', 'shift', 'room', 'reverberate', 'coloured_noise',
            'babble', 'mix_at_snr', 'change_level', 'overdrive', 'limit_band', 'through_codec', 'degrade',
-           'augment_waveform', 'augmented', 'warp', 'smooth_curves', 'add_noise', 'add_babble', 'loud', 'edges', 'mask',
-           'Augment', 'mixup']
+           'augment_waveform', 'augmented', 'warp', 'smooth_curves', 'add_noise', 'add_babble', 'loud', 'edges',
+           'limit_bands', 'mask', 'Augment', 'mixup']
 
 # %% ../nbs/01_augment.ipynb #74a4b7e9
 import hashlib, json
@@ -392,6 +392,17 @@ def edges(
     at = torch.arange(frames)
     return ((at >= first + cut()) & (at <= last - cut()))[:, None].to(word.device)
 
+# %% ../nbs/01_augment.ipynb #d1a5b0c2
+def limit_bands(
+    x: torch.Tensor,           # (batch, n_mels, n_frames) log-mel spectrograms, dB
+    cutoff: torch.Tensor,      # (batch,) Hz; infinite to leave all
+    features: FeatureConfig,   # how x was made: the bands' frequencies
+) -> torch.Tensor:             # same shape
+    "Spectrograms without what lies above a frequency: 96 dB an octave, down to `top_db` below the maximum."
+    octaves = (_centres(features)/cutoff[:, None]).log2().clamp(min=0).to(x)
+    floor = x.amax((1, 2), keepdim=True) - features.top_db
+    return x.where(octaves[:, :, None] == 0, torch.maximum(x - 96*octaves[:, :, None], floor))
+
 # %% ../nbs/01_augment.ipynb #5b359eee
 def mask(
     x: torch.Tensor,        # (batch, n_mels, n_frames)
@@ -419,7 +430,7 @@ class Augment:
         features: FeatureConfig,   # how the batch was made
     ):
         self.config, self.features = config, features
-        needs = [key for key in ("frequency_warp", "time_warp", "equaliser", "noise", "babble", "gate", "crop", "masks") if getattr(config, key)]
+        needs = [key for key in ("frequency_warp", "time_warp", "equaliser", "noise", "babble", "gate", "crop", "band", "masks") if getattr(config, key)]
         if needs and (features is None or features.feature != "log_mel" or features.deltas or features.aggregate_over_t):
             raise InputError(f"augment.{needs[0]} works on log-mel spectrograms over time; set feature: log_mel, without deltas and aggregate_over_t")
 
@@ -441,6 +452,7 @@ class Augment:
         if c.babble: x = add_babble(x, ratio(c.babble, c.babble_part), rng)
         if c.noise: x = add_noise(x, ratio(c.noise, c.noise_part), rng, self.features)
         if c.crop: x = silenced(x, stays)
+        if c.band: x = limit_bands(x, _uniform(*c.band, n, rng).masked_fill(torch.rand(n, generator=rng) >= c.band_part, torch.inf), self.features)
         return mask(x, c.masks, c.mask_bands, c.mask_frames, rng) if c.masks else x
 
 # %% ../nbs/01_augment.ipynb #26c69304

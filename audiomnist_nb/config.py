@@ -326,6 +326,8 @@ class AugmentConfig(Settings):
     gate: _between(0, 120) | None = Field(None, description="lowest and highest threshold of a noise gate: what lies so far below the loudest frame becomes silence, dB")
     gate_part: float = Field(0.4, ge=0, le=1, description="part of the recordings that pass the gate")
     crop: float = Field(0, ge=0, le=0.5, description="every other recording begins and ends up to this part inside the word (as the gate finds it), or somewhere around it, with silence beyond")
+    band: _between(500, 20000) | None = Field(None, description="lowest and highest frequency above which nothing is heard, as over a telephone, Hz")
+    band_part: float = Field(0.5, ge=0, le=1, description="part of the recordings whose band is limited")
     masks: int = Field(0, ge=0, le=10, description="stripes hidden along each axis (SpecAugment)")
     mask_bands: int = Field(8, ge=0, le=512, description="widest stripe, mel bands")
     mask_frames: int = Field(16, ge=0, le=10000, description="widest stripe, frames")
@@ -334,7 +336,7 @@ class AugmentConfig(Settings):
     @property
     def active(self) -> bool:
         "Whether anything at all is asked for"
-        return any((self.frequency_warp, self.time_warp, self.shift, self.equaliser, self.noise and self.noise_part, self.babble and self.babble_part, self.gate and self.gate_part, self.crop, self.masks, self.mixup))
+        return any((self.frequency_warp, self.time_warp, self.shift, self.equaliser, self.noise and self.noise_part, self.babble and self.babble_part, self.gate and self.gate_part, self.crop, self.band and self.band_part, self.masks, self.mixup))
 
 # %% ../nbs/00_config.ipynb #120bd04e
 class TrainConfig(Settings):

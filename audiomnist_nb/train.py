@@ -167,7 +167,7 @@ def product_type(
 ) -> torch.dtype:           # float16, bfloat16 or float32
     "The numbers that a network multiplies in training."
     if amp == "bfloat16":
-        if device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported(): return torch.bfloat16
+        if device.type != "cpu" or torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported(): return torch.bfloat16
         logger.warning("this processor has no bfloat16 arithmetic; float32 is used, which takes longer")
     return torch.float16 if amp is True and device.type == "cuda" else torch.float32
 
