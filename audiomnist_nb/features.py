@@ -515,11 +515,14 @@ def _read_chunk(recordings: list[Recording], extractor: FeatureExtractor, strict
 def _read_all(recordings: list[Recording], extractor: FeatureExtractor, jobs: int, strict: bool):
     "Yields what `_read_chunk` gives for one chunk after another; says what is left out"
     chunks = [recordings[i:i + 32] for i in range(0, len(recordings), 32)]
-    cluster = get_active_backend()[0].__class__.__name__ != "LokyBackend"
+    backend = get_active_backend()[0]
+    cluster = backend.__class__.__name__ != "LokyBackend"
     on_cpu, few = extractor.mel.device.type == "cpu", jobs < 0 and len(recordings) < 5000   # done before other processes would have started
     here = jobs == 1 or not cluster and (few or not on_cpu)
     threads = dict(n_jobs=jobs if on_cpu else 1, backend="threading")   # reading and resampling let go of Python's lock
-    work = Parallel(**threads if here else dict(n_jobs=jobs), return_as="generator")(delayed(_read_chunk)(chunk, extractor, strict) for chunk in chunks)
+    calls = [delayed(_read_chunk)(chunk, extractor, strict) for chunk in chunks]
+    if here or backend.supports_return_generator: work = Parallel(**threads if here else dict(n_jobs=jobs), return_as="generator")(calls)
+    else: work = (made for i in range(0, len(calls), 64) for made in Parallel(jobs)(calls[i:i + 64]))   # Ray answers when all that it was given is done
     with tqdm(total=len(recordings), desc="features", unit="clip", delay=2) as bar:
         for features, readable, wrong in work if here else ending_workers(work):
             bar.update(len(readable) + len(wrong))

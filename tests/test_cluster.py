@@ -44,3 +44,10 @@ def test_a_killed_worker_changes_nothing(cluster, tmp_path):
 def test_an_address_where_nothing_is():
     with pytest.raises(InputError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
         with on_cluster("dask", "tcp://127.0.0.1:9"): pass
+
+
+def test_ray_gives_the_same(tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    corpus, config = synthesize(tmp_path/"corpus", speakers=4, takes=2, seed=0), FeatureConfig(n_mfcc=20, padding=100)
+    with on_cluster("ray"): dataset = extract(corpus, config)
+    assert dataset.digest == extract(corpus, config).digest
