@@ -40,7 +40,7 @@ def _samples_of_wav(path: Path) -> tuple[np.ndarray, int] | None:
         with wave.open(str(path), "rb") as file:
             channels, n, sr = file.getnchannels(), file.getnframes(), file.getframerate()
             samples = np.frombuffer(file.readframes(n), "<i2") if file.getsampwidth() == 2 else []
-    except (wave.Error, EOFError): return None
+    except (wave.Error, EOFError, OSError): return None
     return (samples[::channels]*np.float32(1/32768), sr) if n and len(samples) == n*channels else None
 
 # %% ../nbs/00_features.ipynb #11e025af
@@ -49,9 +49,9 @@ def read_audio(
 ) -> tuple[np.ndarray, int]:   # waveform (n_samples,) float32 in [-1, 1], the first channel; sampling rate in Hz
     "A recording's samples; raises `InputError` for a file that is empty, cut short, no sound, or holds NaN."
     path = Path(path)
+    if path.suffix.lower() == ".wav" and (found := _samples_of_wav(path)): return found
     if not path.is_file(): raise FileNotFoundError(f"{path}: no such recording")
     if path.stat().st_size == 0: raise InputError(f"{path}: the file is empty")
-    if path.suffix.lower() == ".wav" and (found := _samples_of_wav(path)): return found
     try:
         with soundfile.SoundFile(path) as file:
             waveform, sr, promised = file.read(dtype="float32", always_2d=True)[:, 0], file.samplerate, file.frames

@@ -339,7 +339,7 @@ def save(
 ) -> Path:
     "Write `weights.safetensors` and `settings.json`; both or neither."
     folder, calibration = Path(folder), trained.calibration or {}
-    tensors = {k: v.contiguous() for k, v in calibration.items() if isinstance(v, torch.Tensor)}
+    tensors = {k: _stored(v, trained.config.precision) for k, v in calibration.items() if isinstance(v, torch.Tensor)}
     settings = dict(model=trained.config.model_dump(), input_shape=trained.network.input_shape,
                     features=trained.features and trained.features.model_dump(), 
                     calibration={k: v for k, v in calibration.items() if k not in tensors} or None, made=provenance() | trained.made)
@@ -391,7 +391,7 @@ def _load(folder: Path) -> TrainedModel:
     config = settings_from(ModelConfig, settings["model"], f"{folder/'settings.json'}: model")
     features = settings.get("features") and settings_from(FeatureConfig, settings["features"], f"{folder/'settings.json'}: features")
     calibration, tensors = settings.get("calibration"), folder/"calibration.safetensors"
-    if calibration and tensors.is_file(): calibration |= _read_tensors(tensors)
+    if calibration and tensors.is_file(): calibration |= {k: v.float() for k, v in _read_tensors(tensors).items()}
     elif calibration and calibration.get("score") == "cloud": raise InputError(f"{folder}: calibration.safetensors is missing")
     network = _fill(build(config, tuple(settings["input_shape"]), features=features), _read_tensors(path), path)
     return TrainedModel(network, config, features, settings.get("made", {}), calibration)

@@ -344,7 +344,7 @@ def calibrate(
         settings = json.loads((new/"settings.json").read_text(encoding="utf-8")) | dict(calibration=calibration.model_dump())
         (new/"settings.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         (new/"calibration.safetensors").unlink(missing_ok=True)
-        if calibration.score == "cloud": save_file({key: value.contiguous() for key, value in clouds._asdict().items()}, new/"calibration.safetensors")
+        if calibration.score == "cloud": save_file({key: value.to(getattr(torch, trained.config.precision)).contiguous() for key, value in clouds._asdict().items()}, new/"calibration.safetensors")
     if report: save_report(heard, calibration, report)
     return calibration
 

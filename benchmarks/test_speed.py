@@ -50,8 +50,8 @@ def _peer(name):
 
 @pytest.mark.benchmark(group="MFCCs of 300 recordings, 48 kHz")
 @pytest.mark.parametrize("who", ["audiomnist_nb", "librosa, file by file", "torchaudio", "python_speech_features", "kaldi-native-fbank"])
-def test_features(benchmark, voices, who):
-    recordings, extractor = scan(voices), FeatureExtractor(AVERAGED)
+def test_features(benchmark, corpus_of, who):
+    recordings, extractor = scan(corpus_of(300)), FeatureExtractor(AVERAGED)
     if who == "audiomnist_nb": once(benchmark, lambda: extract_features(recordings, extractor))
     elif who.startswith("librosa"): once(benchmark, lambda: [librosa_mfcc(r.path) for r in recordings])
     else:
@@ -84,9 +84,9 @@ def _rows(shape, n=3200):
 
 @pytest.mark.benchmark(group="a training step")
 @pytest.mark.parametrize("model, shape, batchsize", [("FCNN", (20,), 32), ("CNN", (20, 200), 100)])
-@ours
+@pytest.mark.parametrize("who", ["audiomnist_nb", "audiomnist_nb, bfloat16", "reference"])
 def test_training_step(benchmark, model, shape, batchsize, who):
-    config = TrainConfig(model=ModelConfig(type=model), batchsize=batchsize, device="cpu")
+    config = TrainConfig(model=ModelConfig(type=model), batchsize=batchsize, device="cpu", amp="bfloat16" if "bfloat16" in who else False)
     x, y = _rows(shape)
     if who == "reference": step = per_item_step(network_as_described(model).train(), x, y, batchsize)
     else:

@@ -49,7 +49,7 @@ def test_the_default_model_knows_the_voices_it_was_trained_on(real):
 def test_the_exported_model_agrees_with_torch(real, tmp_path):
     recogniser = Recogniser.load()
     export_onnx(None, tmp_path/"model.onnx")
-    waveforms = [resample(*read_audio(r.path), 8000) for r in scan(real/"beltran") + scan(real/"fsdd")[::30]]
+    waveforms = [resample(*read_audio(r.path), recogniser.trained.features.resampling_rate) for r in scan(real/"beltran") + scan(real/"fsdd")[::30]]
     assert disagreement(tmp_path/"model.onnx", recogniser, waveforms) <= 1e-4
 
 
