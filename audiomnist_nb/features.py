@@ -9,14 +9,16 @@ __all__ = ['IN_MEMORY', 'VERSION', 'read_audio', 'fix_length', 'resample', 'pre_
 
 # %% ../nbs/00_features.ipynb #a4970489
 import contextlib, hashlib, json, struct, tempfile, wave, zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
 import torch
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 from joblib.parallel import get_active_backend
 from torch import nn
 from tqdm import tqdm
@@ -511,6 +513,11 @@ def _read_chunk(recordings: list[Recording], extractor: FeatureExtractor, strict
         else: kept.append(recording)
     with one_thread(): return features_of(waveforms, extractor), kept, wrong   # others are at work on the other cores, and a chunk is small
 
+# %% ../nbs/00_features.ipynb #5e1f9a7c
+def _threads(chunks: list[list[Recording]], extractor: FeatureExtractor, strict: bool, jobs: int):
+    "What `_read_chunk` gives for each, by threads: reading and resampling let go of Python's lock"
+    with ThreadPoolExecutor(jobs) as pool: yield from pool.map(_read_chunk, chunks, repeat(extractor), repeat(strict))   # joblib's threads look for results every 10 ms
+
 # %% ../nbs/00_features.ipynb #8e362dff
 def _read_all(recordings: list[Recording], extractor: FeatureExtractor, jobs: int, strict: bool):
     "Yields what `_read_chunk` gives for one chunk after another; says what is left out"
@@ -519,9 +526,9 @@ def _read_all(recordings: list[Recording], extractor: FeatureExtractor, jobs: in
     cluster = backend.__class__.__name__ != "LokyBackend"
     on_cpu, few = extractor.mel.device.type == "cpu", jobs < 0 and len(recordings) < 5000   # done before other processes would have started
     here = jobs == 1 or not cluster and (few or not on_cpu)
-    threads = dict(n_jobs=jobs if on_cpu else 1, backend="threading")   # reading and resampling let go of Python's lock
     calls = [delayed(_read_chunk)(chunk, extractor, strict) for chunk in chunks]
-    if here or backend.supports_return_generator: work = Parallel(**threads if here else dict(n_jobs=jobs), return_as="generator")(calls)
+    if here: work = _threads(chunks, extractor, strict, 1 if not on_cpu else cpu_count() if jobs < 0 else jobs)
+    elif backend.supports_return_generator: work = Parallel(jobs, return_as="generator")(calls)
     else: work = (made for i in range(0, len(calls), 64) for made in Parallel(jobs)(calls[i:i + 64]))   # Ray answers when all that it was given is done
     with tqdm(total=len(recordings), desc="features", unit="clip", delay=2) as bar:
         for features, readable, wrong in work if here else ending_workers(work):
