@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("to", type=Path, help="folder for digit_speaker_take.wav, made if it is not there")
     to = parser.parse_args().to
     to.mkdir(parents=True, exist_ok=True)
-    table = pd.read_csv(Path(__file__).with_suffix(".csv"))
+    table = pd.read_csv(Path(__file__).with_suffix(".csv"), dtype=dict(sha256=str))
     for package, rows in tqdm(table.groupby("package"), "packages", unit="package"):
         with tempfile.TemporaryDirectory() as folder:
             unpack(package, Path(folder))
