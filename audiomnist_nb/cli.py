@@ -85,8 +85,8 @@ def _synth(
     speakers: Annotated[int, typer.Option("--speakers", help="Number of synthetic speakers.")] = 20,
     takes: Annotated[int, typer.Option("--takes", help="Recordings of each digit by each speaker.")] = 5,
     seed: Annotated[int, typer.Option("--seed", help="Another seed, other speakers.")] = 0,
-    engine: Annotated[str, typer.Option("--engine", help="espeak, or neural (the extra `voices`; a second a word).")] = "espeak",
-    styles: Annotated[Optional[Path], typer.Option("--styles", help="Folder of Kokoro's voices (*.bin) for the neural engine; default: the five it comes with.")] = None,
+    engine: Annotated[str, typer.Option("--engine", help="espeak, neural (the extra `voices`; a second a word), or mbrola (accents; apt install mbrola mbrola-us1 ...).")] = "espeak",
+    styles: Annotated[Optional[Path], typer.Option("--styles", help="Folder of Kokoro's voices (*.bin) for the neural engine (default: the five it comes with), or of databases for mbrola (default: /usr/share/mbrola).")] = None,
     jobs: Jobs = -1,
     verbose: Verbose = False,
 ):
