@@ -272,16 +272,18 @@ def synthesize(
 ) -> Recordings:           # speakers x 10 x takes recordings, 16-bit WAV; less where a voice of mbrola lacks the sounds of a digit
     "Make a corpus of synthetic voices; the same seed gives the same bytes. One that was interrupted is finished when made again."
     folder = Path(folder)
-    engines = dict(espeak=(_say_digit, "s"), neural=(partial(_say_neural, styles=styles and str(styles)), "k"), mbrola=(partial(_say_mbrola, styles=str(styles or MBROLA)), "m"))
-    if engine not in engines: raise InputError(f"engine {engine!r} is unknown{nearest(engine, engines)} (allowed: {', '.join(engines)})")
+    if engine not in ("espeak", "neural", "mbrola"): raise InputError(f"engine {engine!r} is unknown{nearest(engine, ['espeak', 'neural', 'mbrola'])} (allowed: espeak, neural, mbrola)")
     if folder.exists(): raise FileExistsError(f"{folder}: exists already; remove it or name another folder")
     if speakers < 1 or takes < 1: raise InputError(f"speakers and takes must be 1 or more, got {speakers} and {takes}")
-    if engine == "neural": _neural(styles and str(styles))   # fails here, and once, where something is missing
-    said = _mbrola(str(styles or MBROLA)) if engine == "mbrola" else None
-    sayable = lambda digit, speaker: said is None or said[speaker % len(said)].phones[digit]
-    say, letter = engines[engine]
+    can_say = lambda speaker, digit: True
+    match engine:                 # fails here, and once, where something is missing
+        case "espeak": say, letter = _say_digit, "s"
+        case "neural": say, letter, _ = partial(_say_neural, styles=styles and str(styles)), "k", _neural(styles and str(styles))
+        case "mbrola":
+            say, letter, voices = partial(_say_mbrola, styles=str(styles or MBROLA)), "m", _mbrola(str(styles or MBROLA))
+            can_say = lambda speaker, digit: voices[speaker % len(voices)].phones[digit]
     todo = [(f"{digit}_{letter}{seed}x{speaker:03d}_{take}.wav", digit, take, seed, speaker)
-            for speaker in range(speakers) for digit in range(10) if sayable(digit, speaker) for take in range(takes)]
+            for speaker in range(speakers) for digit in range(10) if can_say(speaker, digit) for take in range(takes)]
     unfinished = _unfinished(folder, f"{engine} {styles}")   # seldom made in one go: a neural voice takes a second a word
     left = [(unfinished/name, *args) for name, *args in todo if not (unfinished/name).exists()]
     work = Parallel(jobs if len(left) > 500 or engine == "neural" else 1, return_as="generator")(delayed(_one_clip)(say, *args) for args in left)
