@@ -270,18 +270,23 @@ def synthesize(
     engine: str = "espeak",   # espeak, neural or mbrola (see below)
     styles: str | Path = None,   # folder of voices for the neural engine (none: the five that it comes with) or for mbrola (none: where Debian puts them)
 ) -> Recordings:           # speakers x 10 x takes recordings, 16-bit WAV; less where a voice of mbrola lacks the sounds of a digit
-    "Make a corpus of synthetic voices; the same seed gives the same bytes. One that was interrupted is finished when made again."
+    "Make a corpus of synthetic voices; the same seed (and for mbrola the same databases) gives the same bytes. One that was interrupted is finished when made again."
     folder = Path(folder)
-    if engine not in ("espeak", "neural", "mbrola"): raise InputError(f"engine {engine!r} is unknown{nearest(engine, ['espeak', 'neural', 'mbrola'])} (allowed: espeak, neural, mbrola)")
+    engines = ["espeak", "neural", "mbrola"]
+    if engine not in engines: raise InputError(f"engine {engine!r} is unknown{nearest(engine, engines)} (allowed: {', '.join(engines)})")
     if folder.exists(): raise FileExistsError(f"{folder}: exists already; remove it or name another folder")
     if speakers < 1 or takes < 1: raise InputError(f"speakers and takes must be 1 or more, got {speakers} and {takes}")
     can_say = lambda speaker, digit: True
     match engine:                 # fails here, and once, where something is missing
         case "espeak": say, letter = _say_digit, "s"
-        case "neural": say, letter, _ = partial(_say_neural, styles=styles and str(styles)), "k", _neural(styles and str(styles))
+        case "neural":
+            _neural(styles and str(styles))
+            say, letter = partial(_say_neural, styles=styles and str(styles)), "k"
         case "mbrola":
-            say, letter, voices = partial(_say_mbrola, styles=str(styles or MBROLA)), "m", _mbrola(str(styles or MBROLA))
+            voices = _mbrola(str(styles or MBROLA))
+            say, letter = partial(_say_mbrola, styles=str(styles or MBROLA)), "m"
             can_say = lambda speaker, digit: voices[speaker % len(voices)].phones[digit]
+            if speakers > len(voices): logger.warning("%d speakers have %d voices: every %dth is the same person; keep them on one side of a split", speakers, len(voices), len(voices))
     todo = [(f"{digit}_{letter}{seed}x{speaker:03d}_{take}.wav", digit, take, seed, speaker)
             for speaker in range(speakers) for digit in range(10) if can_say(speaker, digit) for take in range(takes)]
     unfinished = _unfinished(folder, f"{engine} {styles}")   # seldom made in one go: a neural voice takes a second a word
@@ -369,7 +374,7 @@ def _say_neural(path: Path, digit: int, take: int, seed: int, speaker: int, styl
 # %% ../nbs/00_corpora.ipynb #11924f44
 MBROLA = "/usr/share/mbrola"
 # In MBROLA's spelling, the nearest sound first; + joins two that stand for one
-_TH, _R, _N, _S = "T th t s", "r R rr r\\ 4", "n N", "s"
+_TH, _R, _N = "T th t s", "r R rr r\\ 4", "n N"
 _I, _U, _V = "i: i ii I", "u: u uu U", "v w f b u"
 _AI = "AI aI ai ay a+I a+i a+j A+j A+i a+i: aa+ii a:+i a:+j a+y"
 SOUNDS = ((("z s dz", 90), (_I, 95), (_R, 60), ("@U ou ow o+U o+u o: o O", 210)),
@@ -378,8 +383,8 @@ SOUNDS = ((("z s dz", 90), (_I, 95), (_R, 60), ("@U ou ow o+U o+u o: o O", 210))
           ((_TH, 110), (_R, 60), (_I, 240)),
           (("f", 120), ("O:+r O+r o:+r o+r O+6 o+R O+R O: O o: o", 280)),
           (("f", 115), (_AI, 240), (_V, 85)),
-          ((_S, 115), ("I i i: ii", 60), ("k", 65), (_S, 150)),
-          ((_S, 115), ("E e { E: e:", 105), (_V, 65), ("@ e E a", 70), (_N, 115)),
+          (("s", 115), ("I i i: ii", 60), ("k", 65), ("s", 150)),
+          (("s", 115), ("E e { E: e:", 105), (_V, 65), ("@ e E a", 70), (_N, 115)),
           (("EI eI ei Ei ey e+I e+i e+j E+I E+i E+j e:+i e:+j e: e", 165), ("t t_h", 150)),
           ((_N, 90), (_AI, 240), (_N, 130)))   # of each digit: spellings, ms
 
@@ -416,15 +421,17 @@ _LEFT_OUT = set("it1 it2 in1 in2 tl1 hn1 cn1 ro1 cz1 jp1 ca1 hb1 de4".split())
 def read_diphones(
     path: Path,        # a database of MBROLA
 ) -> Diphones:
-    "What a voice can say, by the header of its database."
-    header = path.read_bytes()[:2**20]
-    if header[:6] != b"MBROLA": raise InputError(f"{path}: no database of MBROLA")
-    (n,), (rate, period) = struct.unpack_from("<H", header, 11), struct.unpack_from("<HB", header, 23)
+    "What a voice can say, by the header of its database; raises `InputError` where there is none."
+    with path.open("rb") as file: header = file.read(2**20)
     at, diphones = 27, set()
-    for _ in range(n):                 # two names that end with a zero, then four bytes
-        first, second, _ = header[at:at + 40].split(b"\0", 2)
-        diphones.add((first.decode("latin1"), second.decode("latin1")))
-        at += len(first) + len(second) + 6
+    try:
+        if header[:6] != b"MBROLA": raise ValueError
+        (n,), (rate, period) = struct.unpack_from("<H", header, 11), struct.unpack_from("<HB", header, 23)
+        for _ in range(n):             # two names that end with a zero, then four bytes
+            first, second, _ = header[at:at + 40].split(b"\0", 2)
+            diphones.add((first.decode("latin1"), second.decode("latin1")))
+            at += len(first) + len(second) + 6
+    except (ValueError, struct.error): raise InputError(f"{path}: no database of MBROLA, or a part of one; install its package again, or take it away") from None
     return Diphones(str(path), rate, rate/period, tuple(pronounce(word, diphones) for word in SOUNDS))
 
 # %% ../nbs/00_corpora.ipynb #9bdb1604
@@ -446,6 +453,7 @@ def _say_mbrola(path: Path, digit: int, take: int, seed: int, speaker: int, styl
     start, end = rng.choice([(1.15, 0.72), (1.1, 0.8), (1.0, 0.95), (0.95, 1.15)])
     phones = voice.phones[digit]
     lines = [f"{phone} {ms/pace*rng.uniform(0.82, 1.2):.0f} 50 {pitch*(start + (end - start)*(i + 0.5)/len(phones)):.0f}" for i, (phone, ms) in enumerate(phones)]
-    subprocess.run(["mbrola", "-e", "-l", f"{voice.rate*tract:.0f}", voice.path, "-", str(path)], input="\n".join(["_ 60", *lines, "_ 60", ""]), text=True, check=True, capture_output=True)
+    done = subprocess.run(["mbrola", "-e", "-l", f"{voice.rate*tract:.0f}", voice.path, "-", str(path)], input="\n".join(["_ 60", *lines, "_ 60", ""]), text=True, capture_output=True)
+    if done.returncode or not path.exists(): raise InputError(f"mbrola can't use {voice.path}; take it away or install it again: {done.stderr.strip()}")
     waveform, sr = soundfile.read(path)
     soundfile.write(path, waveform*(0.5/max(abs(waveform).max(), 1e-3)), sr, format="WAV", subtype="PCM_16")   # databases differ by 25 dB
