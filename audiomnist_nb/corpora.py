@@ -263,7 +263,7 @@ def _say_digit(path: Path, digit: int, take: int, seed: int, speaker: int) -> No
 # %% ../nbs/00_corpora.ipynb #42981b35
 def synthesize(
     folder: str | Path,    # where the corpus goes; must not exist yet
-    speakers: int = 8,     # number of synthetic speakers
+    speakers: int = 8,     # number of synthetic speakers (of mbrola: voices, see below)
     takes: int = 2,        # recordings of each digit by each speaker
     seed: int = 0,         # other seeds, other speakers
     jobs: int = -1,        # processes; -1: one a core
@@ -276,7 +276,7 @@ def synthesize(
     if engine not in engines: raise InputError(f"engine {engine!r} is unknown{nearest(engine, engines)} (allowed: {', '.join(engines)})")
     if folder.exists(): raise FileExistsError(f"{folder}: exists already; remove it or name another folder")
     if speakers < 1 or takes < 1: raise InputError(f"speakers and takes must be 1 or more, got {speakers} and {takes}")
-    can_say = lambda speaker, digit: True
+    can_say, named = lambda speaker, digit: True, lambda speaker, take: (f"{speaker:03d}", take)
     match engine:                 # fails here, and once, where something is missing
         case "espeak": say, letter = _say_digit, "s"
         case "neural":
@@ -286,8 +286,8 @@ def synthesize(
             voices = _mbrola(str(styles or MBROLA))
             say, letter = partial(_say_mbrola, styles=str(styles or MBROLA)), "m"
             can_say = lambda speaker, digit: voices[speaker % len(voices)].phones[digit]
-            if speakers > len(voices): logger.warning("%d speakers have %d voices: every %dth is the same person; keep them on one side of a split", speakers, len(voices), len(voices))
-    todo = [(f"{digit}_{letter}{seed}x{speaker:03d}_{take}.wav", digit, take, seed, speaker)
+            named = lambda speaker, take: (Path(voices[speaker % len(voices)].path).name, speaker//len(voices)*takes + take)   # whose sounds they are
+    todo = [("{}_{}{}x{}_{}.wav".format(digit, letter, seed, *named(speaker, take)), digit, take, seed, speaker)
             for speaker in range(speakers) for digit in range(10) if can_say(speaker, digit) for take in range(takes)]
     unfinished = _unfinished(folder, f"{engine} {styles}")   # seldom made in one go: a neural voice takes a second a word
     left = [(unfinished/name, *args) for name, *args in todo if not (unfinished/name).exists()]
