@@ -82,7 +82,7 @@ def _download(
 @app.command("synth")
 def _synth(
     to: Annotated[Path, typer.Option("--to", help="New folder for the recordings.")] = Path("data/raw/synthetic"),
-    speakers: Annotated[int, typer.Option("--speakers", help="Number of synthetic speakers.")] = 20,
+    speakers: Annotated[int, typer.Option("--speakers", help="Number of synthetic speakers (mbrola: with more than there are databases, their people come again).")] = 20,
     takes: Annotated[int, typer.Option("--takes", help="Recordings of each digit by each speaker.")] = 5,
     seed: Annotated[int, typer.Option("--seed", help="Another seed, other speakers.")] = 0,
     engine: Annotated[str, typer.Option("--engine", help="espeak, neural (the extra `voices`; a second a word), or mbrola (accents; apt install mbrola mbrola-us1 ...).")] = "espeak",

@@ -276,7 +276,7 @@ def synthesize(
     if engine not in engines: raise InputError(f"engine {engine!r} is unknown{nearest(engine, engines)} (allowed: {', '.join(engines)})")
     if folder.exists(): raise FileExistsError(f"{folder}: exists already; remove it or name another folder")
     if speakers < 1 or takes < 1: raise InputError(f"speakers and takes must be 1 or more, got {speakers} and {takes}")
-    can_say, named = lambda speaker, digit: True, lambda speaker, take: (f"{speaker:03d}", take)
+    can_say, named = lambda speaker, digit: True, lambda speaker, take: (f"{letter}{seed}x{speaker:03d}", take)
     match engine:                 # fails here, and once, where something is missing
         case "espeak": say, letter = _say_digit, "s"
         case "neural":
@@ -284,12 +284,12 @@ def synthesize(
             say, letter = partial(_say_neural, styles=styles and str(styles)), "k"
         case "mbrola":
             voices = _mbrola(str(styles or MBROLA))
-            say, letter = partial(_say_mbrola, styles=str(styles or MBROLA)), "m"
+            say = partial(_say_mbrola, styles=str(styles or MBROLA))
             can_say = lambda speaker, digit: voices[speaker % len(voices)].phones[digit]
-            named = lambda speaker, take: (Path(voices[speaker % len(voices)].path).name, speaker//len(voices)*takes + take)   # whose sounds they are
-    todo = [("{}_{}{}x{}_{}.wav".format(digit, letter, seed, *named(speaker, take)), digit, take, seed, speaker)
+            named = lambda speaker, take: ("mbrola-" + Path(voices[speaker % len(voices)].path).name, speaker//len(voices)*takes + take)   # whose sounds they are
+    todo = [("{}_{}_{}.wav".format(digit, *named(speaker, take)), digit, take, seed, speaker)
             for speaker in range(speakers) for digit in range(10) if can_say(speaker, digit) for take in range(takes)]
-    unfinished = _unfinished(folder, f"{engine} {styles}")   # seldom made in one go: a neural voice takes a second a word
+    unfinished = _unfinished(folder, f"{engine} {styles} {seed} {takes}")   # seldom made in one go: a neural voice takes a second a word
     left = [(unfinished/name, *args) for name, *args in todo if not (unfinished/name).exists()]
     work = Parallel(jobs if len(left) > 500 or engine == "neural" else 1, return_as="generator")(delayed(_one_clip)(say, *args) for args in left)
     for _ in tqdm(ending_workers(work), "voices", len(left), unit="clip", delay=2, mininterval=2): pass
