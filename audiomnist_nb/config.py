@@ -284,7 +284,14 @@ class ModelConfig(Settings):
     activation: ActivationConfig = Field(default_factory=ActivationConfig, description="of every hidden layer; the reference's CNN has ReLU")
     width: float = Field(1, gt=0, le=64, description="multiplies the channels of a BCResNet, PlainCNN or ResNet")
     dropout: float = Field(0.1, ge=0, lt=1, description="of a BCResNet, PlainCNN or ResNet")
+    views: list[float] = Field([], description="of log-mel spectrograms: factors on all frequencies at which a trained network hears a recording again; it answers with the mean")
     precision: Literal["float32", "float16"] = Field("float32", description="of the weights once trained; half of it halves the file")
+
+    @field_validator("views")
+    @classmethod
+    def _near_one(cls, factors: list[float]):
+        if not all(0.5 <= factor <= 2 for factor in factors): raise ValueError(f"{factors} given; every factor must be from 0.5 to 2")
+        return factors
 
     @field_validator("type", mode="before")
     @classmethod

@@ -129,7 +129,7 @@ class WaveformModel(nn.Module):
         probabilities = (logs/self.calibration.get("temperature", 1)).softmax(1)
         if "score" not in self.calibration: return (probabilities,)
         if self.calibration["score"] == "probability": return probabilities, probabilities.amax(1)
-        distance = (hidden[0] @ self.whiten)[:, None] - self.means
+        distance = (hidden[-1] @ self.whiten)[:, None] - self.means
         return probabilities, -distance.square().sum(2).amin(1).sqrt()/len(self.whiten)**0.5
 
 # %% ../nbs/03_export.ipynb #984ecb12

@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['Network', 'FCNN', 'n_parameters', 'CNN', 'AudioNet', 'SubSpectralNorm', 'BroadcastBlock', 'BCResNet', 'PlainCNN',
-           'ResidualBlock', 'ResNet', 'pick_device', 'seeded', 'build', 'summary', 'log_probabilities', 'TrainedModel',
-           'save', 'load']
+           'ResidualBlock', 'ResNet', 'pick_device', 'seeded', 'frequency_warp', 'build', 'summary',
+           'log_probabilities', 'TrainedModel', 'save', 'load']
 
 # %% ../nbs/01_models.ipynb #2b04608b
 import contextlib, json
 from dataclasses import dataclass, field
-from math import prod
+from math import log, prod
 from pathlib import Path
 
 import pandas as pd
@@ -20,23 +20,27 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from .config import FeatureConfig, InputError, LayersConfig, ModelConfig, provenance, replacing, settings_from, torch_class
-from .features import CMVN
+from .features import CMVN, hz_of, mel_of
 
 # %% ../nbs/01_models.ipynb #9aec2d7c
 class Network(nn.Module):
-    "What all networks here share: a check of the input's shape, normalisation (CMVN), then `logits`, then log-softmax."
+    "What all networks here share: a check of the input's shape, normalisation (CMVN), then `logits`, then log-softmax; once trained, the mean over all views."
     def __init__(self,
         input_shape: tuple[int, ...],   # features of one recording
     ):
         super().__init__()
         self.input_shape, self.cmvn = tuple(input_shape), nn.Identity()   # `build` puts the settings' CMVN here
+        self.register_buffer("warps", torch.zeros(0), persistent=False)   # and here their views: (n, n_mels, n_mels)
 
     def forward(self,
         x: torch.Tensor,    # (batch, *input_shape)
     ) -> torch.Tensor:      # (batch, classes) log-probabilities
         if tuple(x.shape[1:]) != self.input_shape:
             raise InputError(f"the model expects features {self.input_shape} for each recording, got {tuple(x.shape[1:])}")
-        return self.logits(self.cmvn(x)).float().log_softmax(1)
+        x, answer = self.cmvn(x), lambda x: self.logits(x).float().log_softmax(1)
+        if self.training or not len(self.warps): return answer(x)
+        answers = torch.stack([answer(view) for view in (*(self.warps[:, None] @ x), x)])   # the recording itself comes last
+        return answers.logsumexp(0) - log(len(answers))
 
 # %% ../nbs/01_models.ipynb #f9f24856
 class FCNN(Network):
@@ -262,6 +266,17 @@ def seeded(
         torch.manual_seed(seed)
         yield
 
+# %% ../nbs/01_models.ipynb #5d02b9e4
+def frequency_warp(
+    factor: float,             # on all frequencies: above 1 for a shorter vocal tract
+    features: FeatureConfig,   # log-mel spectrograms: their bands
+) -> torch.Tensor:             # (n_mels, n_mels)
+    "The matrix that gives a spectrogram of bands with all frequencies scaled, by linear interpolation; beyond the outer bands it repeats them."
+    low, high = mel_of(torch.tensor([features.fmin, features.upper_edge]))
+    step, bands = (high - low)/(features.n_mels + 1), torch.arange(features.n_mels)
+    heard = ((mel_of(hz_of(low + step*(bands + 1))/factor) - low)/step - 1).clamp(0, features.n_mels - 1)
+    return (1 - (heard[:, None] - bands).abs()).clamp(min=0).float()
+
 # %% ../nbs/01_models.ipynb #25384072
 def build(
     config: ModelConfig,             # type, sizes, activation
@@ -281,6 +296,9 @@ def build(
         PlainCNN=lambda: PlainCNN(input_shape, layers.output_size, config.width, config.dropout, activation),
         ResNet=lambda: ResNet(input_shape, layers.output_size, config.width, config.dropout, activation))[config.type]()
     if features and features.cmvn != "none": network.cmvn = CMVN(features)
+    if config.views:
+        if not features or features.feature != "log_mel" or len(features.shape) != 2 or features.deltas: raise InputError("model.views works on log-mel spectrograms over time; set feature: log_mel, without deltas and aggregate_over_t")
+        network.warps = torch.stack([frequency_warp(factor, features) for factor in config.views])
     return network
 
 # %% ../nbs/01_models.ipynb #6a00f680

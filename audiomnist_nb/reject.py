@@ -155,7 +155,8 @@ def last_hidden(
     handle = last.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0].flatten(2).mean(2) if inputs[0].ndim > 2 else inputs[0]))
     try: log_probabilities(network, x)
     finally: handle.remove()
-    return torch.cat(seen)
+    views = 1 + len(getattr(network, "warps", ()))
+    return torch.cat(seen[views - 1::views])   # of several views the recording itself, the last one
 
 # %% ../nbs/03_reject.ipynb #2d55a792
 class Clouds(NamedTuple):
