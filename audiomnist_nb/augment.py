@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from .config import AugmentConfig, FeatureConfig, InputError, WaveformAugmentConfig, logger, nearest, provenance, show_path
 from .corpora import Recording
-from .features import Dataset, FeatureExtractor, features_of, fix_length, hz_of, mel_of, read_audio, resample
+from .features import Dataset, FeatureExtractor, band_centres, features_of, fix_length, read_audio, resample, warped_bands
 
 # %% ../nbs/01_augment.ipynb #234cc6ec
 def _library():
@@ -286,18 +286,6 @@ def augmented(
 def _uniform(low: float, high: float, n: int, rng: torch.Generator) -> torch.Tensor:
     return low + (high - low)*torch.rand(n, generator=rng)
 
-# %% ../nbs/01_augment.ipynb #cbc9d7f5
-def _mel_bands(features: FeatureConfig) -> tuple[torch.Tensor, torch.Tensor]:
-    "Lower edge of the bands and the step from one to the next, mel"
-    low, high = mel_of(torch.tensor([features.fmin, features.upper_edge]))
-    return low, (high - low)/(features.n_mels + 1)
-
-# %% ../nbs/01_augment.ipynb #169fa7cd
-def _centres(features: FeatureConfig) -> torch.Tensor:
-    "Centres of the bands, Hz"
-    low, step = _mel_bands(features)
-    return hz_of(low + step*torch.arange(1, features.n_mels + 1))
-
 # %% ../nbs/01_augment.ipynb #5d0e9a3b
 def _level(x: torch.Tensor) -> torch.Tensor:
     "Level of each recording, dB: its mean power over frames within 30 dB of the loudest"
@@ -315,8 +303,7 @@ def warp(
 ) -> torch.Tensor:             # same shape; what was never heard takes the value of the nearest edge
     "Spectrograms as if spoken by another vocal tract, at another pace, at another moment."
     n_mels, n_frames = x.shape[1:]
-    low, step = _mel_bands(features)
-    band = (mel_of(_centres(features)/frequency[:, None].cpu()) - low)/step - 1
+    band = warped_bands(frequency.cpu(), features)
     middle = (n_frames - 1)/2
     frame = middle + (torch.arange(n_frames) - middle - shift[:, None].cpu())*pace[:, None].cpu()
     scale = lambda at, n: (2*at/(n - 1) - 1).to(x)
@@ -343,7 +330,7 @@ def add_noise(
     features: FeatureConfig,   # how x was made: the bands' frequencies
 ) -> torch.Tensor:          # same shape
     "Spectrograms with noise added in power: of a random colour, every fourth a rumble or hum. The signal's level is its mean over frames within 30 dB of the loudest."
-    rumble = 30*(-_centres(features)/150).exp()*(torch.rand(len(x), 1, generator=rng) < 0.25)
+    rumble = 30*(-band_centres(features)/150).exp()*(torch.rand(len(x), 1, generator=rng) < 0.25)
     colour = (smooth_curves(len(x), x.shape[1], 4, rng) + rumble).to(x)
     colour = colour - 10*(10**(colour/10)).sum(1, keepdim=True).log10()           # total power 0 dB
     noise = colour[:, :, None] + 4*torch.randn(x.shape, generator=rng).to(x) + (_level(x) - snr.to(x))[:, None, None]
@@ -399,7 +386,7 @@ def limit_bands(
     features: FeatureConfig,   # how x was made: the bands' frequencies
 ) -> torch.Tensor:             # same shape
     "Spectrograms without what lies above a frequency: 96 dB an octave, down to `top_db` below the maximum."
-    octaves = (_centres(features)/cutoff[:, None]).log2().clamp(min=0).to(x)
+    octaves = (band_centres(features)/cutoff[:, None]).log2().clamp(min=0).to(x)
     floor = x.amax((1, 2), keepdim=True) - features.top_db
     return x.where(octaves[:, :, None] == 0, torch.maximum(x - 96*octaves[:, :, None], floor))
 

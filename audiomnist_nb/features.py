@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['IN_MEMORY', 'VERSION', 'read_audio', 'fix_length', 'resample', 'pre_emphasise', 'trim_silence', 'centred', 'mel_of',
-           'hz_of', 'mel_filters', 'FeatureExtractor', 'delta', 'features_of', 'plot_features', 'librosa_features',
-           'CMVN', 'Dataset', 'join', 'one_thread', 'extract_features', 'extract']
+           'hz_of', 'mel_filters', 'band_centres', 'warped_bands', 'FeatureExtractor', 'delta', 'features_of',
+           'plot_features', 'librosa_features', 'CMVN', 'Dataset', 'join', 'one_thread', 'extract_features', 'extract']
 
 # %% ../nbs/00_features.ipynb #a4970489
 import contextlib, hashlib, json, struct, tempfile, wave, zipfile
@@ -161,6 +161,29 @@ def mel_filters(
     hz = torch.linspace(0, sr/2, 1 + n_fft//2, dtype=torch.float64)
     rise, fall = (hz - edges[:-2])/(edges[1:-1] - edges[:-2]), (edges[2:] - hz)/(edges[2:] - edges[1:-1])
     return (torch.minimum(rise, fall).clamp(min=0)*2/(edges[2:] - edges[:-2])).float()
+
+# %% ../nbs/00_features.ipynb #b7d5c310
+def _mel_bands(features: FeatureConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    "Lower edge of the bands and the step from one to the next, mel"
+    low, high = mel_of(torch.tensor([features.fmin, features.upper_edge]))
+    return low, (high - low)/(features.n_mels + 1)
+
+# %% ../nbs/00_features.ipynb #4e8a91f6
+def band_centres(
+    features: FeatureConfig,   # of a mel spectrogram
+) -> torch.Tensor:             # (n_mels,) Hz
+    "The frequencies that its bands are centred on."
+    low, step = _mel_bands(features)
+    return hz_of(low + step*torch.arange(1, features.n_mels + 1))
+
+# %% ../nbs/00_features.ipynb #c20f7b5d
+def warped_bands(
+    factor: torch.Tensor,      # (n,) on all frequencies: above 1 for a shorter vocal tract
+    features: FeatureConfig,   # of a mel spectrogram
+) -> torch.Tensor:             # (n, n_mels) bands, counted from 0, in fractions; may lie beyond the outer ones
+    "What each band holds once all frequencies are scaled: what stood at this band before."
+    low, step = _mel_bands(features)
+    return (mel_of(band_centres(features)/factor[:, None]) - low)/step - 1
 
 # %% ../nbs/00_features.ipynb #e39a3bf2
 class FeatureExtractor(nn.Module):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Network', 'FCNN', 'n_parameters', 'CNN', 'AudioNet', 'SubSpectralNorm', 'BroadcastBlock', 'BCResNet', 'PlainCNN',
-           'ResidualBlock', 'ResNet', 'pick_device', 'seeded', 'frequency_warp', 'build', 'summary',
+           'ResidualBlock', 'ResNet', 'pick_device', 'seeded', 'frequency_warps', 'build', 'summary',
            'log_probabilities', 'TrainedModel', 'save', 'load']
 
 # %% ../nbs/01_models.ipynb #2b04608b
@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from .config import FeatureConfig, InputError, LayersConfig, ModelConfig, provenance, replacing, settings_from, torch_class
-from .features import CMVN, hz_of, mel_of
+from .features import CMVN, warped_bands
 
 # %% ../nbs/01_models.ipynb #9aec2d7c
 class Network(nn.Module):
@@ -267,15 +267,13 @@ def seeded(
         yield
 
 # %% ../nbs/01_models.ipynb #5d02b9e4
-def frequency_warp(
-    factor: float,             # on all frequencies: above 1 for a shorter vocal tract
+def frequency_warps(
+    factors: torch.Tensor,     # (n,) on all frequencies: above 1 for a shorter vocal tract
     features: FeatureConfig,   # log-mel spectrograms: their bands
-) -> torch.Tensor:             # (n_mels, n_mels)
-    "The matrix that gives a spectrogram of bands with all frequencies scaled, by linear interpolation; beyond the outer bands it repeats them."
-    low, high = mel_of(torch.tensor([features.fmin, features.upper_edge]))
-    step, bands = (high - low)/(features.n_mels + 1), torch.arange(features.n_mels)
-    heard = ((mel_of(hz_of(low + step*(bands + 1))/factor) - low)/step - 1).clamp(0, features.n_mels - 1)
-    return (1 - (heard[:, None] - bands).abs()).clamp(min=0).float()
+) -> torch.Tensor:             # (n, n_mels, n_mels)
+    "The matrices that give a spectrogram of bands with all frequencies scaled, by linear interpolation; what lies beyond the outer bands is taken for as loud as they."
+    heard = warped_bands(factors, features).clamp(0, features.n_mels - 1)
+    return (1 - (heard[:, :, None] - torch.arange(features.n_mels)).abs()).clamp(min=0)
 
 # %% ../nbs/01_models.ipynb #25384072
 def build(
@@ -297,8 +295,8 @@ def build(
         ResNet=lambda: ResNet(input_shape, layers.output_size, config.width, config.dropout, activation))[config.type]()
     if features and features.cmvn != "none": network.cmvn = CMVN(features)
     if config.views:
-        if not features or features.feature != "log_mel" or len(features.shape) != 2 or features.deltas: raise InputError("model.views works on log-mel spectrograms over time; set feature: log_mel, without deltas and aggregate_over_t")
-        network.warps = torch.stack([frequency_warp(factor, features) for factor in config.views])
+        if not features or features.feature != "log_mel" or features.aggregate_over_t or features.deltas: raise InputError("model.views works on log-mel spectrograms over time; set feature: log_mel, without deltas and aggregate_over_t")
+        network.warps = frequency_warps(torch.tensor(config.views), features)
     return network
 
 # %% ../nbs/01_models.ipynb #6a00f680
