@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['OTHER_WORDS', 'KINDS', 'tempered', 'fit_temperature', 'ece', 'plot_reliability', 'Sound', 'other_sound',
-           'other_sounds', 'last_hidden', 'Clouds', 'score_of', 'Heard', 'hear', 'choose_threshold', 'Calibration',
-           'plot_roc', 'validation_rows', 'hear_apart', 'calibrate', 'save_report']
+           'other_sounds', 'made_up_word', 'outliers', 'last_hidden', 'Clouds', 'score_of', 'Heard', 'hear',
+           'choose_threshold', 'Calibration', 'plot_roc', 'validation_rows', 'hear_apart', 'calibrate', 'save_report']
 
 # %% ../nbs/03_reject.ipynb #9c14a803
 import json, shutil
@@ -20,8 +20,8 @@ from torch import nn
 from tqdm import tqdm
 
 from .augment import coloured_noise
-from .config import InputError, Settings, logger, replacing
-from .corpora import draw_voice, speak
+from .config import FeatureConfig, InputError, Settings, logger, replacing
+from .corpora import WORDS, draw_voice, speak
 from .features import Dataset, FeatureExtractor, features_of, resample
 from .models import TrainedModel, load, log_probabilities
 
@@ -142,6 +142,32 @@ def other_sounds(
 ) -> list[Sound]:    # n of each of `KINDS`
     "Sounds in which no digit is spoken."
     return [other_sound(kind, number, seed) for kind in tqdm(KINDS, "other sounds", delay=2) for number in range(n)]
+
+# %% ../nbs/03_reject.ipynb #5d3c6a02
+_ONSETS = "b bl br ch cl cr d dr f fl fr g gl gr h j k l m n p pl pr qu r s sc sh sk sl sm sn sp st str sw t th tr tw v w wh y z".split() + [""]*3
+_VOWELS = "a e i o u ai ea ee ie oa oo ou ow oy".split()
+_CODAS = "b ck d f g k l m n nd ng nt p r rd rk rn s sh sk st t th v x z".split() + [""]*4
+
+def made_up_word(
+    rng: np.random.Generator,   # draws
+) -> str:                       # one to three syllables, as English might spell them
+    "A word that is no digit and none of `OTHER_WORDS`."
+    while (word := "".join(str(rng.choice(part)) for _ in range(rng.choice([1, 2, 3], p=[0.6, 0.33, 0.07])) for part in (_ONSETS, _VOWELS, _CODAS))) in (*WORDS, *OTHER_WORDS): pass
+    return word
+
+# %% ../nbs/03_reject.ipynb #5d3c6a04
+def outliers(
+    n: int,                    # how many
+    features: FeatureConfig,   # how they are seen
+    seed: int = 0,             # other seeds, other words, voices and noises
+) -> np.ndarray:               # (n, *shape) float32 features
+    "Sounds without a digit, for a network to be undecided about: five of six are made-up words, each in its own voice."
+    def sound(i):
+        if i % 6 == 5: return other_sound(KINDS[1 + i//6 % (len(KINDS) - 1)], i, seed + 2000)
+        rng = np.random.default_rng([seed, 2000, i])
+        return Sound(*speak(made_up_word(rng) + str(rng.choice(["", ".", "?", "!"])), draw_voice(seed + 2000, i), int(rng.integers(1, 2**31))), "word")
+    sounds = [sound(i) for i in tqdm(range(n), "outliers", delay=2, mininterval=2)]
+    return features_of([resample(s.waveform, s.sr, features.resampling_rate) for s in sounds], FeatureExtractor(features))
 
 # %% ../nbs/03_reject.ipynb #51b116a0
 @torch.inference_mode()

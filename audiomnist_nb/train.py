@@ -27,6 +27,7 @@ from .config import InputError, OptimizerConfig, TrainConfig, find_path, logger,
 from .augment import Augment, mixup
 from .features import CMVN, Dataset
 from .models import Network, TrainedModel, build, log_probabilities, pick_device, save, seeded
+from .reject import outliers
 
 # %% ../nbs/02_train.ipynb #ac661569
 ROLES = ("train", "valid", "test")
@@ -158,6 +159,7 @@ def draw_rows(
     "The rows of an epoch: each once, or drawn so that each digit (speaker) has the same chance."
     if balance == "none": return torch.randperm(len(y), generator=order)
     kind = (y if balance == "digit" else speaker).cpu()
+    kind = kind - kind.min()   # outliers have -1
     return torch.multinomial(1/kind.bincount()[kind].double(), len(y), replacement=True, generator=order)
 
 # %% ../nbs/02_train.ipynb #a1f2c3d5
@@ -224,6 +226,8 @@ class Trainer:
         self.speaker = torch.from_numpy(np.unique(train.speaker, return_inverse=True)[1]) if train.speaker is not None else None
         if config.balance == "speaker" and self.speaker is None: raise InputError("balance: speaker needs a dataset that says who speaks")
         if isinstance(network.cmvn, CMVN): network.cmvn.fit(self.x)
+        self.digits = len(self.x)
+        if config.outliers: self._add_outliers(train)
         self.augment = Augment(config.augment, train.config) if config.augment.active else None
         self.optimizer = make_optimizer(config.optimizer, network)
         self.steps = -(-len(self.x)//config.batchsize)   # of an epoch
@@ -233,6 +237,13 @@ class Trainer:
         self.own_rng = torch.Generator().manual_seed(config.seed + 1 + self.team.process_index) if self.team else self.rng   # draws what one process's recordings meet
         self.products = product_type(config.amp, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.products is torch.float16)
+
+    def _add_outliers(self, train: Dataset) -> None:
+        "Put sounds without a digit behind the recordings: label -1, and all by one speaker, where speakers count"
+        if train.config is None: raise InputError("outliers need a dataset that says how its features were made")
+        x = torch.from_numpy(outliers(self.config.outliers, train.config, self.config.seed)).to(self.x)
+        self.x, self.y = torch.cat([self.x, x]), torch.cat([self.y, self.y.new_full((len(x),), -1)])
+        if self.speaker is not None: self.speaker = torch.cat([self.speaker, self.speaker.new_full((len(x),), -1)])
 
     def _make_scheduler(self):
         c = self.config.scheduler
@@ -255,12 +266,13 @@ class Trainer:
             totals += self._step(self.x[own], self.y[own], len(own)*self.team.num_processes/len(rows) if self.team else 1)
             self._schedule("step")
         if self.team: totals = self.team.reduce(totals, "sum")
-        return dict(zip(("train_loss", "train_accuracy"), (totals/len(self.x)).tolist()))
+        return dict(train_loss=float(totals[0])/len(self.x), train_accuracy=float(totals[1])/self.digits)   # an outlier is never right
 
     def _step(self, x: torch.Tensor, y: torch.Tensor, share: float = 1) -> torch.Tensor:
         "Move the weights once; summed loss and number of right answers of the batch, or of this process's share of it (1: as much as the others)"
         c, classes = self.config, self.config.model.layers.output_size
-        wanted = (1 - c.label_smoothing)*nn.functional.one_hot(y, classes) + c.label_smoothing/classes
+        wanted = (1 - c.label_smoothing)*nn.functional.one_hot(y.clamp(0), classes) + c.label_smoothing/classes
+        if c.outliers: wanted = torch.where(y[:, None] < 0, 1/classes, wanted)
         if self.augment: x = self.augment(x, self.own_rng)
         if c.augment.mixup: x, wanted = mixup(x, wanted, c.augment.mixup, self.own_rng)
         logs = None
