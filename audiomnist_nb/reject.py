@@ -163,7 +163,7 @@ def outliers(
 ) -> np.ndarray:               # (n, *shape) float32 features
     "Sounds without a digit, for a network to be undecided about: five of six are made-up words, each in its own voice."
     def sound(i):
-        if i % 6 == 5: return other_sound(KINDS[1 + i//6 % (len(KINDS) - 1)], i, seed + 2000)
+        if i % 6 == 5: return other_sound(KINDS[1 + i//6 % (len(KINDS) - 1)], i//6, seed + 2000)
         rng = np.random.default_rng([seed, 2000, i])
         return Sound(*speak(made_up_word(rng) + str(rng.choice(["", ".", "?", "!"])), draw_voice(seed + 2000, i), int(rng.integers(1, 2**31))), "word")
     sounds = [sound(i) for i in tqdm(range(n), "outliers", delay=2, mininterval=2)]

@@ -156,10 +156,10 @@ def draw_rows(
     balance: str,             # none, digit or speaker
     order: torch.Generator,   # draws
 ) -> torch.Tensor:            # (n,) row numbers
-    "The rows of an epoch: each once, or drawn so that each digit (speaker) has the same chance."
+    "The rows of an epoch: each once, or drawn so that each digit (speaker) has the same chance; all outliers, -1, count as one more."
     if balance == "none": return torch.randperm(len(y), generator=order)
     kind = (y if balance == "digit" else speaker).cpu()
-    kind = kind - kind.min()   # outliers have -1
+    kind = kind - kind.min()   # bincount takes no -1
     return torch.multinomial(1/kind.bincount()[kind].double(), len(y), replacement=True, generator=order)
 
 # %% ../nbs/02_train.ipynb #a1f2c3d5
@@ -240,7 +240,7 @@ class Trainer:
 
     def _add_outliers(self, train: Dataset) -> None:
         "Put sounds without a digit behind the recordings: label -1, and all by one speaker, where speakers count"
-        if train.config is None: raise InputError("outliers need a dataset that says how its features were made")
+        if train.config is None: raise InputError("outliers need to know how the features of the dataset were made: give its settings (data_config, --data-config), or set outliers: 0")
         x = torch.from_numpy(outliers(self.config.outliers, train.config, self.config.seed)).to(self.x)
         self.x, self.y = torch.cat([self.x, x]), torch.cat([self.y, self.y.new_full((len(x),), -1)])
         if self.speaker is not None: self.speaker = torch.cat([self.speaker, self.speaker.new_full((len(x),), -1)])
