@@ -151,7 +151,7 @@ _CODAS = "b ck d f g k l m n nd ng nt p r rd rk rn s sh sk st t th v x z".split(
 def made_up_word(
     rng: np.random.Generator,   # draws
 ) -> str:                       # one to three syllables, as English might spell them
-    "A word that is no digit and none of `OTHER_WORDS`."
+    "A word that is spelt like no digit and none of `OTHER_WORDS`; by chance, one of two thousand sounds like a digit."
     while (word := "".join(str(rng.choice(part)) for _ in range(rng.choice([1, 2, 3], p=[0.6, 0.33, 0.07])) for part in (_ONSETS, _VOWELS, _CODAS))) in (*WORDS, *OTHER_WORDS): pass
     return word
 
