@@ -10,6 +10,7 @@ __all__ = ['OTHER_WORDS', 'KINDS', 'tempered', 'fit_temperature', 'ece', 'plot_r
 # %% ../nbs/03_reject.ipynb #9c14a803
 import json, shutil
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -156,6 +157,7 @@ def made_up_word(
     return word
 
 # %% ../nbs/03_reject.ipynb #5d3c6a04
+@lru_cache(1)   # the folds of a validation share them
 def outliers(
     n: int,                    # how many
     features: FeatureConfig,   # how they are seen

@@ -155,12 +155,17 @@ def draw_rows(
     speaker: torch.Tensor,    # (n,) numbers of the speakers
     balance: str,             # none, digit or speaker
     order: torch.Generator,   # draws
+    n: int = None,            # how many; default: all
 ) -> torch.Tensor:            # (n,) row numbers
-    "The rows of an epoch: each once, or drawn so that each digit (speaker) has the same chance; all outliers, -1, count as one more."
-    if balance == "none": return torch.randperm(len(y), generator=order)
+    "The rows of an epoch: each recording once and some of the outliers, which come last and are -1; or drawn so that each digit (speaker) has the same chance, and the outliers that of one more."
+    if n is None: n = len(y)
+    if balance == "none":
+        recordings = int((y >= 0).sum())
+        some = recordings + torch.randperm(len(y) - recordings, generator=order)[:n - recordings]
+        return torch.cat([torch.arange(recordings), some])[torch.randperm(n, generator=order)]
     kind = (y if balance == "digit" else speaker).cpu()
     kind = kind - kind.min()   # bincount takes no -1
-    return torch.multinomial(1/kind.bincount()[kind].double(), len(y), replacement=True, generator=order)
+    return torch.multinomial(1/kind.bincount()[kind].double(), n, replacement=True, generator=order)
 
 # %% ../nbs/02_train.ipynb #a1f2c3d5
 def product_type(
@@ -226,11 +231,11 @@ class Trainer:
         self.speaker = torch.from_numpy(np.unique(train.speaker, return_inverse=True)[1]) if train.speaker is not None else None
         if config.balance == "speaker" and self.speaker is None: raise InputError("balance: speaker needs a dataset that says who speaks")
         if isinstance(network.cmvn, CMVN): network.cmvn.fit(self.x)
-        self.digits = len(self.x)
+        self.digits = self.shown = len(self.x)   # recordings, and rows of an epoch
         if config.outliers: self._add_outliers(train)
         self.augment = Augment(config.augment, train.config) if config.augment.active else None
         self.optimizer = make_optimizer(config.optimizer, network)
-        self.steps = -(-len(self.x)//config.batchsize)   # of an epoch
+        self.steps = -(-self.shown//config.batchsize)   # of an epoch
         self.scheduler = self._make_scheduler()
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.averaging), use_buffers=True) if config.averaging else None
         self.rng, self.step = torch.Generator().manual_seed(config.seed), 0
@@ -239,9 +244,10 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.products is torch.float16)
 
     def _add_outliers(self, train: Dataset) -> None:
-        "Put sounds without a digit behind the recordings: label -1, and all by one speaker, where speakers count"
+        "Put sounds without a digit behind the recordings: label -1, and all by one speaker, where speakers count; an epoch has up to a fifth as many as recordings"
         if train.config is None: raise InputError("outliers need to know how the features of the dataset were made: give its settings (data_config, --data-config), or set outliers: 0")
-        x = torch.from_numpy(outliers(self.config.outliers, train.config, self.config.seed)).to(self.x)
+        x = torch.from_numpy(outliers(self.config.outliers, train.config)).to(self.x)
+        self.shown += min(len(x), self.shown//5)
         self.x, self.y = torch.cat([self.x, x]), torch.cat([self.y, self.y.new_full((len(x),), -1)])
         if self.speaker is not None: self.speaker = torch.cat([self.speaker, self.speaker.new_full((len(x),), -1)])
 
@@ -261,12 +267,12 @@ class Trainer:
         "One pass over the training data."
         self.network.train()
         totals = torch.zeros(2, device=self.device)
-        for rows in draw_rows(self.y, self.speaker, self.config.balance, self.rng).to(self.device).tensor_split(self.steps):
+        for rows in draw_rows(self.y, self.speaker, self.config.balance, self.rng, self.shown).to(self.device).tensor_split(self.steps):
             own = rows.tensor_split(self.team.num_processes)[self.team.process_index] if self.team else rows
             totals += self._step(self.x[own], self.y[own], len(own)*self.team.num_processes/len(rows) if self.team else 1)
             self._schedule("step")
         if self.team: totals = self.team.reduce(totals, "sum")
-        return dict(train_loss=float(totals[0])/len(self.x), train_accuracy=float(totals[1])/self.digits)   # an outlier is never right
+        return dict(train_loss=float(totals[0])/self.shown, train_accuracy=float(totals[1])/self.digits)   # an outlier is never right
 
     def _step(self, x: torch.Tensor, y: torch.Tensor, share: float = 1) -> torch.Tensor:
         "Move the weights once; summed loss and number of right answers of the batch, or of this process's share of it (1: as much as the others)"
