@@ -366,7 +366,7 @@ class TrainConfig(Settings):
     scheduler: SchedulerConfig | None = Field(None, description="how the learning rate changes")
     warmup: float = Field(0, ge=0, description="epochs in which the learning rate grows from zero")
     label_smoothing: float = Field(0, ge=0, lt=1, description="part of the wanted probability that is spread over all digits")
-    outliers: int = Field(0, ge=0, le=1_000_000, description="so many sounds without a digit beside the recordings (made-up words, noise, tones), about which the network learns to be undecided")
+    outliers: int = Field(0, ge=0, le=1_000_000, description="so many sounds without a digit (made-up words, noise, tones), about which the network learns to be undecided; an epoch has up to a fifth as many as recordings")
     clip_grad: float | None = Field(None, gt=0, description="largest norm of the gradient")
     averaging: float = Field(0, ge=0, lt=1, description="decay of an average of the weights over steps, which is what is validated and kept; 0: none")
     keep: Literal["best", "last"] = Field("best", description="which epoch's weights: the lowest validation loss, or the last")
