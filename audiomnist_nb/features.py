@@ -539,7 +539,7 @@ def _read_chunk(recordings: list[Recording], extractor: FeatureExtractor, strict
 # %% ../nbs/00_features.ipynb #5e1f9a7c
 def _threads(chunks: list[list[Recording]], extractor: FeatureExtractor, strict: bool, jobs: int):
     "What `_read_chunk` gives for each, by threads: reading and resampling let go of Python's lock"
-    with ThreadPoolExecutor(jobs) as pool: yield from pool.map(_read_chunk, chunks, repeat(extractor), repeat(strict))   # joblib's threads look for results every 10 ms
+    with one_thread(), ThreadPoolExecutor(jobs) as pool: yield from pool.map(_read_chunk, chunks, repeat(extractor), repeat(strict))   # joblib's threads look for results every 10 ms
 
 # %% ../nbs/00_features.ipynb #8e362dff
 def _read_all(recordings: list[Recording], extractor: FeatureExtractor, jobs: int, strict: bool):
