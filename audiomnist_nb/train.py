@@ -231,7 +231,7 @@ class Trainer:
         self.speaker = torch.from_numpy(np.unique(train.speaker, return_inverse=True)[1]) if train.speaker is not None else None
         if config.balance == "speaker" and self.speaker is None: raise InputError("balance: speaker needs a dataset that says who speaks")
         if isinstance(network.cmvn, CMVN): network.cmvn.fit(self.x)
-        self.digits = self.shown = len(self.x)   # recordings, and rows of an epoch
+        self.shown = len(self.x)   # rows of an epoch
         if config.outliers: self._add_outliers(train)
         self.augment = Augment(config.augment, train.config) if config.augment.active else None
         self.optimizer = make_optimizer(config.optimizer, network)
@@ -267,12 +267,13 @@ class Trainer:
         "One pass over the training data."
         self.network.train()
         totals = torch.zeros(2, device=self.device)
-        for rows in draw_rows(self.y, self.speaker, self.config.balance, self.rng, self.shown).to(self.device).tensor_split(self.steps):
+        shown = draw_rows(self.y, self.speaker, self.config.balance, self.rng, self.shown).to(self.device)
+        for rows in shown.tensor_split(self.steps):
             own = rows.tensor_split(self.team.num_processes)[self.team.process_index] if self.team else rows
             totals += self._step(self.x[own], self.y[own], len(own)*self.team.num_processes/len(rows) if self.team else 1)
             self._schedule("step")
         if self.team: totals = self.team.reduce(totals, "sum")
-        return dict(train_loss=float(totals[0])/self.shown, train_accuracy=float(totals[1])/self.digits)   # an outlier is never right
+        return dict(train_loss=float(totals[0])/self.shown, train_accuracy=float(totals[1])/int((self.y[shown] >= 0).sum()))   # an outlier is never right
 
     def _step(self, x: torch.Tensor, y: torch.Tensor, share: float = 1) -> torch.Tensor:
         "Move the weights once; summed loss and number of right answers of the batch, or of this process's share of it (1: as much as the others)"
