@@ -8,7 +8,7 @@ __all__ = ['IN_MEMORY', 'VERSION', 'read_audio', 'fix_length', 'resample', 'pre_
            'plot_features', 'librosa_features', 'CMVN', 'Dataset', 'join', 'one_thread', 'extract_features', 'extract']
 
 # %% ../nbs/00_features.ipynb #a4970489
-import contextlib, hashlib, json, struct, tempfile, wave, zipfile
+import contextlib, hashlib, json, struct, tempfile, zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -37,13 +37,14 @@ def _riff_is_cut(path: Path) -> bool:
 
 # %% ../nbs/00_features.ipynb #c0ffee16
 def _samples_of_wav(path: Path) -> tuple[np.ndarray, int] | None:
-    "The first channel and the rate of a whole WAV file of 16-bit samples; None for any other file"
-    try:
-        with wave.open(str(path), "rb") as file:
-            channels, n, sr = file.getnchannels(), file.getnframes(), file.getframerate()
-            samples = np.frombuffer(file.readframes(n), "<i2") if file.getsampwidth() == 2 else []
-    except (wave.Error, EOFError, OSError): return None
-    return (samples[::channels]*np.float32(1/32768), sr) if n and len(samples) == n*channels else None
+    "The first channel and the rate of a whole WAV file of 16-bit samples with the usual header of 44 bytes; None for any other file"
+    try: content = path.read_bytes()
+    except OSError: return None
+    if len(content) < 44: return None
+    riff, kind, coding, channels, sr, block, bits, data, n = struct.unpack_from("<4s4x12sHHI4xHH4sI", content)
+    usual = (riff, kind, coding, bits, data) == (b"RIFF", b"WAVEfmt \x10\0\0\0", 1, 16, b"data") and block == 2*channels and sr
+    if not usual or not n or n % block or len(content) < 44 + n: return None
+    return np.frombuffer(content, "<i2", n//2, 44)[::channels]*np.float32(1/32768), sr
 
 # %% ../nbs/00_features.ipynb #11e025af
 def read_audio(
@@ -224,7 +225,7 @@ class FeatureExtractor(nn.Module):
         "Mel spectrogram: the power in each band."
         c = self.config
         spectrum = torch.stft(waveforms, c.n_fft, c.hop_length, c.win_length, self.window, center=True, pad_mode="constant", return_complex=True)
-        power = spectrum.real.square() + spectrum.imag.square()
+        power = spectrum.real.square().add_(spectrum.imag.square())
         return torch.cat([self.mel[16*i:16*(i + 1), low:high] @ power[:, low:high] for i, (low, high) in enumerate(self.parts)], 1)
 
     def log_mel(self,
@@ -232,9 +233,9 @@ class FeatureExtractor(nn.Module):
         valid: torch.Tensor,       # (batch, 1, n_frames), which frames are a recording's own
     ) -> torch.Tensor:             # (batch, n_mels, n_frames), dB
         "Log-mel spectrogram, limited to `top_db` below each recording's maximum, which is also what follows its end."
-        db = 10*self.mel_power(waveforms).clamp(min=1e-10).log10()
-        floor = db.masked_fill(~valid, -torch.inf).amax((1, 2), keepdim=True) - self.config.top_db
-        return torch.maximum(db, floor).where(valid, floor)
+        db = self.mel_power(waveforms).clamp_(min=1e-10).log10_().mul_(10)
+        floor = db.amax(1, keepdim=True).masked_fill(~valid, -torch.inf).amax(2, keepdim=True) - self.config.top_db
+        return db.clamp_(floor, torch.where(valid, torch.inf, floor))   # after a recording's end nothing is louder
 
     def forward(self,
         waveforms: torch.Tensor,        # (batch, n_samples) float32, prepared, zeros after each one's end
