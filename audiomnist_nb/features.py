@@ -24,7 +24,7 @@ from torch import nn
 from tqdm import tqdm
 
 from .cache import FeatureCache, content_digest
-from .config import FeatureConfig, InputError, ending_workers, logger, provenance, replacing, settings_from, show_path
+from .config import FeatureConfig, InputError, ending_workers, keep_memory, logger, provenance, replacing, settings_from, show_path
 from .corpora import Recording
 
 # %% ../nbs/00_features.ipynb #a4496997
@@ -545,6 +545,7 @@ def _threads(chunks: list[list[Recording]], extractor: FeatureExtractor, strict:
 # %% ../nbs/00_features.ipynb #8e362dff
 def _read_all(recordings: list[Recording], extractor: FeatureExtractor, jobs: int, strict: bool):
     "Yields what `_read_chunk` gives for one chunk after another; says what is left out"
+    keep_memory()
     chunks = [recordings[i:i + 32] for i in range(0, len(recordings), 32)]
     backend = get_active_backend()[0]
     cluster = backend.__class__.__name__ != "LokyBackend"

@@ -23,7 +23,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from .config import InputError, OptimizerConfig, TrainConfig, find_path, logger, nearest, provenance, replacing, show_path, torch_class
+from .config import InputError, OptimizerConfig, TrainConfig, find_path, keep_memory, logger, nearest, provenance, replacing, show_path, torch_class
 from .augment import Augment, mixup
 from .features import CMVN, Dataset
 from .models import Network, TrainedModel, build, log_probabilities, pick_device, save, seeded
@@ -221,6 +221,7 @@ class Trainer:
         config: TrainConfig,   # optimizer, scheduler, batches, augmentation, seed
         train: Dataset,        # what it learns from
     ):
+        keep_memory()
         self.config, self.team = config, team()
         self.device = self.team.device if self.team else pick_device(config.device)
         self.network = network.to(self.device)

@@ -36,7 +36,7 @@ def main(path: Path):
         bars = axis.barh(names, ratios, color=["lightsteelblue" if "audiomnist_nb" in name or ":" not in name and "who" not in rows[0]["params"] else "lightgrey" for name in names])
         axis.bar_label(bars, fmt="%.1f", padding=3)
         axis.invert_yaxis()
-        axis.set(title=textwrap.fill(group, 70), xlim=(0, 1.15*max(ratios)))
+        axis.set(title=textwrap.fill(group, 55), xlim=(0, 1.15*max(ratios)))
         axis.title.set_fontsize(10)
     figure.savefig(path.with_suffix(".png"), dpi=80)
 
