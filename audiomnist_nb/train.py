@@ -286,7 +286,7 @@ class Trainer:
         logs = None
         def loss_of_batch():
             nonlocal logs
-            self.optimizer.zero_grad(set_to_none=False)
+            self.optimizer.zero_grad()
             with torch.autocast(self.device.type, self.products, enabled=self.products is not torch.float32): logs = self.forward(x).float()
             loss = -(wanted*logs).sum(1).mean()*share
             self.scaler.scale(loss).backward()
