@@ -22,7 +22,7 @@ program = lambda name: Path(sys.executable).with_name(name)
 ours = pytest.mark.parametrize("who", ["audiomnist_nb", "reference"])
 
 
-def once(benchmark, function, rounds=5):
+def once(benchmark, function, rounds=20):
     "Seconds are for the whole; one warm-up round"
     return benchmark.pedantic(function, rounds=rounds, iterations=1, warmup_rounds=1)
 
