@@ -42,7 +42,7 @@ def _samples_of_wav(path: Path) -> tuple[np.ndarray, int] | None:
     except OSError: return None
     if len(content) < 44: return None
     riff, kind, coding, channels, sr, block, bits, data, n = struct.unpack_from("<4s4x12sHHI4xHH4sI", content)
-    usual = (riff, kind, coding, bits, data) == (b"RIFF", b"WAVEfmt \x10\0\0\0", 1, 16, b"data") and block == 2*channels and sr
+    usual = (riff, kind, coding, bits, data) == (b"RIFF", b"WAVEfmt \x10\0\0\0", 1, 16, b"data") and block == 2*channels > 0 and sr
     if not usual or not n or n % block or len(content) < 44 + n: return None
     return np.frombuffer(content, "<i2", n//2, 44)[::channels]*np.float32(1/32768), sr
 
