@@ -20,9 +20,10 @@ def test_features_agree_with_librosa(real, config):
     assert differences.max() <= 5e-3
 
 
-def test_the_reference_network_learns_as_the_reference_does(real):
+@pytest.mark.parametrize("amp", [False, "bfloat16"])
+def test_the_reference_network_learns_as_the_reference_does(real, amp):
     dataset = Dataset.load(real/"audiomnist-mfcc/20f_agg.npz")
-    run = train(dataset, load_train_config(split="random", epochs=1, device="cpu"))
+    run = train(dataset, load_train_config(split="random", epochs=1, device="cpu", amp=amp))
     assert abs(run.metrics["valid_accuracy"] - 0.6797) < 0.02   # the reference's own code after its first epoch
 
 
