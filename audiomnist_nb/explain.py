@@ -192,12 +192,12 @@ def relevant_sound(
         padded = np.pad(prepared, (0, max(len(gain) - len(prepared), 0)))[:len(gain)]
         return (padded*smooth/(smooth.max() + 1e-12)).astype(np.float32)
     if c.feature not in ("mel", "log_mel") or c.deltas or c.aggregate_over_t: raise InputError("only the relevance of a spectrogram over time, or of a waveform, can be heard; set feature: log_mel, mel or waveform")
-    spectrum = torch.stft(torch.from_numpy(prepared), c.n_fft, c.hop_length, c.win_length, extractor.window, pad_mode="constant", return_complex=True)
+    spectrum = torch.stft(torch.from_numpy(prepared), c.n_fft, c.hop_length, window=extractor.window, pad_mode="constant", return_complex=True)
     bands = torch.zeros(c.n_mels, spectrum.shape[1])
     n = min(gain.shape[1], spectrum.shape[1])
     bands[:, :n] = torch.from_numpy(gain[:, :n])
     gains = extractor.mel.T/extractor.mel.sum(0).clamp(min=1e-9)[:, None] @ bands
-    return torch.istft(spectrum*gains, c.n_fft, c.hop_length, c.win_length, extractor.window, length=len(prepared)).numpy()
+    return torch.istft(spectrum*gains, c.n_fft, c.hop_length, window=extractor.window, length=len(prepared)).numpy()
 
 # %% ../nbs/03_explain.ipynb #8918199d
 def _tiles(relevance: torch.Tensor) -> tuple[torch.Tensor, tuple[int, ...]]:

@@ -27,9 +27,7 @@ class ConvolutionExtractor(FeatureExtractor):
         super().__init__(config)
         n = config.n_fft
         angles = 2*np.pi/n*(torch.arange(1 + n//2)[:, None]*torch.arange(n) % n).double()
-        left = (n - config.win_length)//2   # a shorter window lies in the frame's middle
-        window = nn.functional.pad(self.window.double(), (left, n - config.win_length - left))
-        self.register_buffer("waves", (torch.cat([angles.cos(), -angles.sin()])*window)[:, None].float())
+        self.register_buffer("waves", (torch.cat([angles.cos(), -angles.sin()])*self.window.double())[:, None].float())
 
     def mel_power(self,
         waveforms: torch.Tensor,   # (batch, n_samples)

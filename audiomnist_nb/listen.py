@@ -35,7 +35,7 @@ def plot_stages(
     network_input = torch.from_numpy(features_of([waveform], extractor))
     waveform = extractor.prepare(waveform)
     x, seconds = torch.from_numpy(waveform)[None], len(waveform)/c.resampling_rate
-    power = torch.stft(x, c.n_fft, c.hop_length, c.win_length, extractor.window, pad_mode="constant", return_complex=True).abs().square()
+    power = torch.stft(x, c.n_fft, c.hop_length, window=extractor.window, pad_mode="constant", return_complex=True).abs().square()
     log_mel = extractor.log_mel(x, torch.ones(1, 1, power.shape[2], dtype=torch.bool))
     figure, axes = plt.subplots(1, 5, figsize=(12.5, 2.5), layout="constrained")
     axes[0].plot(np.arange(len(waveform))/c.resampling_rate, waveform, linewidth=0.5)
