@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soxr
 import torch
 
 from audiomnist_nb.config import FeatureConfig, ModelConfig, TrainConfig
 from audiomnist_nb.corpora import scan
-from audiomnist_nb.features import Dataset, FeatureExtractor, extract_features, read_audio, resample
+from audiomnist_nb.features import Dataset, FeatureExtractor, extract_features, read_audio
 from audiomnist_nb.infer import Recogniser
 from audiomnist_nb.models import build
 from audiomnist_nb.train import Trainer
@@ -56,7 +57,7 @@ def test_features(benchmark, corpus_of, who):
     elif who.startswith("librosa"): once(benchmark, lambda: [librosa_mfcc(r.path) for r in recordings])
     else:
         peer = _peer(who)
-        once(benchmark, lambda: [peer(resample(*read_audio(r.path), 16000)) for r in recordings])
+        once(benchmark, lambda: [peer(soxr.resample(*read_audio(r.path), 16000)) for r in recordings])
 
 
 @pytest.mark.benchmark(group="a dataset of 3,000 recordings, the whole command")
