@@ -261,10 +261,13 @@ def pick_device(
 def seeded(
     seed: int,   # of torch's generators, inside the block
 ):
-    "Run a block with torch's random numbers seeded, and leave them outside as they were."
+    "Run a block with torch's random numbers seeded and on a GPU only algorithms that repeat themselves, and leave both outside as they were."
+    before = torch.backends.cudnn.deterministic
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
-        yield
+        torch.backends.cudnn.deterministic = True
+        try: yield
+        finally: torch.backends.cudnn.deterministic = before
 
 # %% ../nbs/01_models.ipynb #5d02b9e4
 def frequency_warps(
