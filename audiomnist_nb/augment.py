@@ -224,12 +224,12 @@ def _read_or_say(recording: Recording, sr: int) -> np.ndarray | str:
     except (InputError, OSError) as e: return str(e)
 
 # %% ../nbs/01_augment.ipynb #65312b55
-def _vary_chunk(chunk: list[tuple[Recording, str]], extractor: FeatureExtractor, config: WaveformAugmentConfig, pools: dict) -> tuple[np.ndarray, list[Recording], list[str]]:
+def _vary_chunk(chunk: list[tuple[Recording, str]], extractor: FeatureExtractor, config: WaveformAugmentConfig, pools: dict) -> tuple[np.ndarray, list[Recording], dict[str, str]]:
     "Features of the copies of the readable recordings, those recordings, and what is wrong with the others"
-    sr, copies, kept, wrong = extractor.config.resampling_rate, [], [], []
+    sr, copies, kept, wrong = extractor.config.resampling_rate, [], [], {}
     for recording, digest in chunk:
         waveform = _read_or_say(recording, sr)
-        if isinstance(waveform, str): wrong.append(waveform); continue
+        if isinstance(waveform, str): wrong[show_path(recording.path)] = waveform; continue
         others = [w for other, w in pools.get(recording.speaker, []) if other != digest] or [waveform]
         copies += [augment_waveform(waveform, sr, config, [config.seed, int(digest, 16), copy], others) for copy in range(config.copies)]
         kept.append(recording)
@@ -246,18 +246,20 @@ def _babble_pools(labelled: list[tuple[Recording, str]], config: WaveformAugment
     return pools
 
 # %% ../nbs/01_augment.ipynb #001b37ae
-def _make_copies(labelled: list[tuple[Recording, str]], features: FeatureConfig, config: WaveformAugmentConfig, jobs: int) -> tuple[np.ndarray, list[Recording]]:
-    "Features of all copies, and the recordings they are of"
-    extractor, x, kept, wrong = FeatureExtractor(features), [], [], []
+def _make_copies(labelled: list[tuple[Recording, str]], features: FeatureConfig, config: WaveformAugmentConfig, jobs: int, strict: bool) -> tuple[np.ndarray, list[Recording], dict[str, str]]:
+    "Features of all copies, the recordings they are of, and what is wrong with the others"
+    extractor, x, kept, wrong = FeatureExtractor(features), [], [], {}
     pools, chunks = _babble_pools(labelled, config, features.resampling_rate), [labelled[i:i + 32] for i in range(0, len(labelled), 32)]
     work = Parallel(jobs, prefer="threads", return_as="generator")(delayed(_vary_chunk)(chunk, extractor, config, pools) for chunk in chunks)
     with tqdm(total=len(labelled), desc="varied copies", unit="clip", delay=2) as bar:
         for made, readable, problems in work:
             bar.update(len(readable) + len(problems))
-            for problem in problems: logger.warning("left out: %s", problem)
-            x.append(made); kept += readable; wrong += problems
-    if not kept: raise InputError(f"none of {len(wrong)} recordings can be read: {wrong[0]}" if wrong else "no recordings given")
-    return np.concatenate(x), kept
+            for problem in problems.values():
+                if strict: raise InputError(problem)
+                logger.warning("left out: %s", problem)
+            x.append(made); kept += readable; wrong |= problems
+    if not kept: raise InputError(f"none of {len(wrong)} recordings can be read: {next(iter(wrong.values()))}" if wrong else "no recordings given")
+    return np.concatenate(x), kept, wrong
 
 # %% ../nbs/01_augment.ipynb #d0a160e9
 def augmented(
@@ -266,6 +268,7 @@ def augmented(
     config: WaveformAugmentConfig,    # copies, seed, probabilities and ranges
     jobs: int = -1,                   # threads; -1: one a core
     cache: str | Path = None,         # folder where the result is kept and looked for; none: it is made anew
+    strict: bool = False,             # stop at the first unreadable recording instead of leaving it out
 ) -> Dataset:                         # `copies` rows for each readable recording, one after another
     "A dataset of varied copies, for training only. What can't be read is logged and left out."
     if not config.copies: raise InputError("copies: 0 given; 1 or more copies of each recording can be made")
@@ -276,9 +279,10 @@ def augmented(
     key = json.dumps([settings, features.model_dump(), [(show_path(r.path), r.digit, r.speaker, digest) for r, digest in labelled]])
     file = cache and Path(cache)/f"augmented_{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
     if file and file.is_file(): return Dataset.load(file)
-    x, kept = _make_copies(labelled, features, config, jobs)
+    x, kept, wrong = _make_copies(labelled, features, config, jobs, strict)
+    if wrong: settings["skipped"] = wrong
     repeated = lambda values: np.repeat(np.array(values), config.copies)
-    dataset = Dataset(x, repeated([r.digit for r in kept]).astype(np.int64), repeated([str(r.speaker) for r in kept]), repeated([show_path(r.path) for r in kept]), features, settings)
+    dataset = Dataset(x, repeated([r.digit for r in kept]).astype(np.int64), repeated([str(r.speaker) for r in kept]), repeated([show_path(r.path) for r in kept]), features, settings, np.ones(len(x), bool))
     if file: dataset.save(file)
     return dataset
 
@@ -418,7 +422,8 @@ class Augment:
     ):
         self.config, self.features = config, features
         needs = [key for key in ("frequency_warp", "time_warp", "equaliser", "noise", "babble", "gate", "crop", "band", "masks") if getattr(config, key)]
-        if needs and (features is None or features.feature != "log_mel" or features.deltas or features.aggregate_over_t):
+        self.timed = features is not None and features.feature == "log_mel" and not features.deltas and not features.aggregate_over_t
+        if needs and not self.timed:
             raise InputError(f"augment.{needs[0]} works on log-mel spectrograms over time; set feature: log_mel, without deltas and aggregate_over_t")
 
     def __call__(self,
@@ -426,7 +431,7 @@ class Augment:
         rng: torch.Generator,   # on the CPU, so that every device sees the same changes
     ) -> torch.Tensor:          # same shape
         c, n = self.config, len(x)
-        if self.features and self.features.feature == "log_mel" and (c.frequency_warp or c.time_warp or c.shift):
+        if self.timed and (c.frequency_warp or c.time_warp or c.shift):
             octaves = lambda pair: _uniform(*np.log(pair or (1, 1)), n, rng).exp()
             x = warp(x, octaves(c.frequency_warp), octaves(c.time_warp), _uniform(-c.shift, c.shift, n, rng)*x.shape[-1], self.features)
         elif c.shift: x = _moved(x, (_uniform(-c.shift, c.shift, n, rng)*x.shape[-1]).round().long())

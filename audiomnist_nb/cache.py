@@ -60,9 +60,10 @@ class FeatureCache:
     def remember(self,
         paths: list[Path],      # files
         digests: list[bytes],   # theirs
+        stats: list[os.stat_result],   # theirs from before they were read: what changed since is read again
     ) -> None:
         "Note what the files hold."
-        rows = [(os.path.abspath(path), at.st_size, at.st_mtime_ns, digest) for path, digest in zip(paths, digests) for at in [os.stat(path)]]
+        rows = [(os.path.abspath(path), at.st_size, at.st_mtime_ns, digest) for path, digest, at in zip(paths, digests, stats)]
         with self.base: self.base.executemany("insert or replace into files values (?, ?, ?, ?)", rows)
 
     def known(self) -> set[bytes]:

@@ -123,7 +123,7 @@ def _dataset(
     with on_cluster(backend, address):
         if augment:
             from audiomnist_nb.augment import augmented
-            made = augmented(recordings, config, settings_from(WaveformAugmentConfig, read_yaml(find_path(augment)), str(augment)), jobs)
+            made = augmented(recordings, config, settings_from(WaveformAugmentConfig, read_yaml(find_path(augment)), str(augment)), jobs, strict=strict)
         else: made = extract(recordings, config, jobs, strict, project_root()/"data/cache/features.sqlite" if cache else None)
     path = made.save(project_root()/"data/processed"/name)
     typer.echo(f"{show_path(path)}: {made!r}")

@@ -134,7 +134,7 @@ class FeatureConfig(Settings):
         if self.win_length > self.n_fft: raise ValueError(f"win_length {self.win_length} given; it must not exceed n_fft, {self.n_fft}")
         if self.feature == "mfcc" and self.n_mfcc > self.n_mels: raise ValueError(f"n_mfcc {self.n_mfcc} given; {self.n_mels} mel bands (n_mels) have no more coefficients")
         if self.feature == "waveform" and (self.aggregate_over_t or self.deltas): raise ValueError("a waveform has neither aggregate_over_t nor deltas; leave them out")
-        if self.aggregate_over_t and self.cmvn in ("level", "clip"): raise ValueError(f"cmvn {self.cmvn} needs values over time; with aggregate_over_t use train")
+        if self.aggregate_over_t and self.cmvn in ("level", "clip", "bayes"): raise ValueError(f"cmvn {self.cmvn} needs values over time; with aggregate_over_t use train")
         return self
 
     @property
@@ -155,7 +155,7 @@ class FeatureConfig(Settings):
         source: str | Path,       # where these settings come from, for the message
     ) -> None:
         "Raise `InputError` where `given` makes other features than these, which are those of `source`."
-        relevant = [key for key in FeatureConfig.model_fields if key != "padding" or not self.aggregate_over_t]
+        relevant = [key for key in FeatureConfig.model_fields if key != "padding" or not self.aggregate_over_t or self.align == "centre"]
         differ = [f"{key} {getattr(self, key)}, not {getattr(given, key)}" for key in relevant if getattr(self, key) != getattr(given, key)]
         if differ: raise InputError(f"{source}: was made with other feature settings: {'; '.join(differ)} (give the same ones, or none)")
 
@@ -308,6 +308,7 @@ class SchedulerConfig(TorchConfig):
 
     @model_validator(mode="after")
     def _exists(self):
+        if self.type == "ReduceLROnPlateau" and self.every == "step": raise ValueError("ReduceLROnPlateau looks at the validation loss, which is known after an epoch; set every: epoch")
         _try_torch("scheduler", self.type, self.made_for(100, 0.01))
         return self
 
@@ -430,7 +431,9 @@ def listed(
     value,      # None, one value, a list, or a list as text: "[1, 2]" as papermill's -p gives it, "1,2" as a command line does
 ) -> list:
     "A parameter that may hold several values, as a list."
-    if isinstance(value, str): value = _value(value) if value.startswith("[") else [_value(part.strip()) for part in value.split(",")]
+    if isinstance(value, str):
+        parts = yaml.load(value, yaml.BaseLoader) if value.startswith("[") else [part.strip() for part in value.split(",")]
+        value = [part if re.match("0[0-9]", part) else _value(part) for part in parts]   # speaker 01 stays 01
     return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
 
 # %% ../nbs/00_config.ipynb #16f48fb3
@@ -470,7 +473,10 @@ def replacing(
         new = work/path.name
         yield new
         if path.is_dir() and new.is_dir(): path.rename(work/"old")
-        new.replace(path)
+        try: new.replace(path)
+        except BaseException:   # Ctrl-C may come between the two
+            if (work/"old").exists() and not path.exists(): (work/"old").rename(path)
+            raise
     finally: shutil.rmtree(work, ignore_errors=True)
 
 # %% ../nbs/00_config.ipynb #70537a63

@@ -103,6 +103,10 @@ _TABLE = "audioMNIST_meta.txt"
 def _corrections(file: str | Path | None) -> Path:
     return Path(file) if file else project_root()/"data/corrections.csv"
 
+def _full(path: str | Path) -> Path:
+    "The same for a file however it is named: absolute, without .. on the way"
+    return Path(os.path.abspath(path))
+
 # %% ../nbs/00_corpora.ipynb #22c40007
 def read_corrections(
     file: str | Path = None,    # a table; none: data/corrections.csv, where it is there
@@ -116,7 +120,7 @@ def read_corrections(
     if rows[:1] != [["path", "digit"]]: raise InputError(f"{path}: expected the columns path and digit")
     for number, row in enumerate(rows[1:], 2):
         if len(row) != 2 or not re.fullmatch("[0-9]?", row[1]): raise InputError(f"{path}: line {number}: digit {row[1] if len(row) > 1 else ''!r} given; expected a path, and 0 to 9 or nothing")
-    return {project_root()/where: int(digit) if digit else None for where, digit in rows[1:]}
+    return {_full(project_root()/where): int(digit) if digit else None for where, digit in rows[1:]}
 
 # %% ../nbs/00_corpora.ipynb #015b61d3
 def _write_corrections(known: dict[Path, int | None], file: str | Path | None) -> None:
@@ -133,7 +137,7 @@ def correct(
     "Note a wrong label."
     if digit is not None and not 0 <= digit <= 9: raise InputError(f"digit: {digit} given; expected 0 to 9, or None")
     known = read_corrections(file) if _corrections(file).is_file() else {}
-    _write_corrections(known | {Path(path).absolute(): digit}, file)
+    _write_corrections(known | {_full(path): digit}, file)
 
 # %% ../nbs/00_corpora.ipynb #3f175739
 def withdraw(
@@ -142,7 +146,7 @@ def withdraw(
 ) -> None:
     "Take a correction back."
     known = read_corrections(file)
-    known.pop(Path(path).absolute(), None)
+    known.pop(_full(path), None)
     _write_corrections(known, file)
 
 # %% ../nbs/00_corpora.ipynb #4fbcf9f0
@@ -159,9 +163,9 @@ def scan(
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         if path == folder/_TABLE: found.speakers = read_speakers(path)
         elif reason := _reason_to_skip(path, folder, labelled): found.left_out.setdefault(reason, []).append(path)
-        elif path.absolute() not in wrong: found.append(parse_name(path))
-        elif labelled and wrong[path.absolute()] is None: found.left_out.setdefault("its label is marked as wrong", []).append(path)
-        else: found.append(replace(parse_name(path), digit=wrong[path.absolute()]))
+        elif _full(path) not in wrong: found.append(parse_name(path))
+        elif labelled and wrong[_full(path)] is None: found.left_out.setdefault("its label is marked as wrong", []).append(path)
+        else: found.append(replace(parse_name(path), digit=wrong[_full(path)]))
     if not found:
         what = "recordings named digit_speaker_take.wav" if labelled else "sound files"
         seen = "; ".join(f"{len(paths)} left out: {reason}, e.g. {paths[0].name}" for reason, paths in found.left_out.items()) or "it is empty"

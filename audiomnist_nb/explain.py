@@ -224,9 +224,9 @@ def faithfulness(
         chance = torch.rand(tiles.shape, generator=torch.Generator().manual_seed(seed))
         def stays(score, part):
             taken = score.argsort(1, descending=True).argsort(1) < round(part*score.shape[1])
-            mask = nn.functional.interpolate(taken.view(-1, 1, *grid).float(), [4*n for n in grid] if z.ndim == 3 else z.shape[1:], mode="nearest")[:, 0]
-            mask = mask[:, :z.shape[1], :z.shape[2]] if z.ndim == 3 else mask
-            return float((torch.cat([network.logits(a) for a in nothing.where(mask > 0, z).split(512)]).argmax(1) == before).float().mean())
+            mask = taken.view(-1, *grid)
+            for axis, n in enumerate(z.shape[1:], 1): mask = mask.repeat_interleave(4 if z.ndim == 3 else max(1, n//100), axis).narrow(axis, 0, n)
+            return float((torch.cat([network.logits(a) for a in nothing.where(mask, z).split(512)]).argmax(1) == before).float().mean())
         rows = {part: {name: stays(score, part) for name, score in (("relevant first", tiles), ("at random", chance), ("relevant last", -tiles))} for part in parts}
     return pd.DataFrame(rows).T.rename_axis("part")
 

@@ -219,7 +219,7 @@ def mel_filters(
     "Triangles of equal area, as `librosa.filters.mel`, whose import would take longer than all of a small corpus."
     low, high = mel_of(torch.tensor([fmin, fmax], dtype=torch.float64))
     edges = hz_of(torch.linspace(0, 1, n_mels + 2, dtype=torch.float64)*(high - low) + low)[:, None]
-    hz = torch.linspace(0, sr/2, 1 + n_fft//2, dtype=torch.float64)
+    hz = torch.arange(1 + n_fft//2, dtype=torch.float64)*sr/n_fft
     rise, fall = (hz - edges[:-2])/(edges[1:-1] - edges[:-2]), (edges[2:] - hz)/(edges[2:] - edges[1:-1])
     return (torch.minimum(rise, fall).clamp(min=0)*2/(edges[2:] - edges[:-2])).float()
 
@@ -278,7 +278,7 @@ class FeatureExtractor(nn.Module):
         lengths: torch.Tensor,   # numbers of samples
     ) -> torch.Tensor:           # numbers of frames
         "Frames of a recording before padding: one centred on every `hop_length`-th sample."
-        return 1 + lengths//self.config.hop_length
+        return 1 + (lengths - self.config.n_fft % 2)//self.config.hop_length
 
     def mel_power(self,
         waveforms: torch.Tensor,   # (batch, n_samples)
@@ -310,8 +310,8 @@ class FeatureExtractor(nn.Module):
         if c.feature == "waveform": return _padded(waveforms[:, None], torch.zeros((), device=waveforms.device), c.shape[0])[:, 0]
         if lengths is None: lengths = torch.full(waveforms.shape[:1], n, device=waveforms.device)
         frames = self.n_frames(lengths)
-        valid = (torch.arange(1 + n//c.hop_length, device=waveforms.device) < frames[:, None])[:, None]
-        x = self.mel_power(waveforms) if c.feature == "mel" else self.log_mel(waveforms, valid)
+        valid = (torch.arange(self.n_frames(n), device=waveforms.device) < frames[:, None])[:, None]
+        x = self.mel_power(waveforms)*valid if c.feature == "mel" else self.log_mel(waveforms, valid)
         after = x.amax((1, 2), keepdim=True) - c.top_db if c.feature == "log_mel" else torch.zeros((), device=x.device)
         if c.feature == "mfcc": x = (self.dct @ x)*valid
         rows = [(x, after)] + [(delta(x, order, frames)*valid, torch.zeros((), device=x.device)) for order in range(1, c.deltas + 1)]
@@ -387,7 +387,7 @@ def plot_features(
     extractor, rate = FeatureExtractor(config), config.resampling_rate
     waveform = extractor.prepare(waveform)
     x = torch.from_numpy(waveform)[None]
-    valid = torch.ones(1, 1, 1 + x.shape[1]//config.hop_length, dtype=torch.bool)
+    valid = torch.ones(1, 1, extractor.n_frames(x.shape[1]), dtype=torch.bool)
     log_mel = extractor.log_mel(x, valid)
     axes_of = dict(sr=rate, hop_length=config.hop_length, n_fft=config.n_fft, x_axis="s")
     n = 3 if config.feature == "mfcc" else 2
@@ -473,13 +473,20 @@ class Dataset:
     path: np.ndarray | None = None       # (n,) text; None: unknown
     config: FeatureConfig | None = None  # how x was made; None: unknown
     made: dict = field(default_factory=dict)   # package version, git commit, ...
+    varied: np.ndarray | None = None     # (n,) bool, which rows are varied copies, for training only; None: none
 
     def __len__(self): return len(self.y)
 
     def __getitem__(self, index) -> "Dataset":
         "The rows that `index` (slice, mask or numbers) names."
         pick = lambda a: None if a is None else a[index]
-        return Dataset(self.x[index], self.y[index], pick(self.speaker), pick(self.path), self.config, self.made)
+        return Dataset(self.x[index], self.y[index], pick(self.speaker), pick(self.path), self.config, self.made, pick(self.varied))
+
+    @property
+    def own(self) -> np.ndarray:
+        "Row numbers of the recordings themselves: no varied copies, and each once"
+        rows = np.arange(len(self)) if self.varied is None else np.flatnonzero(~self.varied)
+        return rows if self.path is None else rows[np.sort(np.unique(self.path[rows], return_index=True)[1])]
 
     def __repr__(self):
         speakers = "speakers unknown" if self.speaker is None else f"{len(np.unique(self.speaker))} speakers"
@@ -501,6 +508,7 @@ class Dataset:
         arrays = dict(x=self.x, y=self.y, made=json.dumps(self.made))
         if self.speaker is not None: arrays["speaker"] = self.speaker
         if self.path is not None: arrays["path"] = self.path
+        if self.varied is not None: arrays["varied"] = self.varied
         if self.config is not None: arrays["config"] = self.config.model_dump_json()
         with replacing(path) as new: np.savez(new, **arrays)
         return path
@@ -515,12 +523,13 @@ class Dataset:
         path, arrays = Path(path), _read_npz(Path(path))
         x, y = _checked_arrays(arrays, path)
         speaker = arrays.get("speaker")
-        if speaker is None and speaker_block: speaker = np.array([f"{row//speaker_block:04d}" for row in range(len(y))])
+        if speaker is None and speaker_block: speaker = np.array([f"{path.stem}-{row//speaker_block:04d}" for row in range(len(y))])
         config, made = _read_json(arrays, "config", path), _read_json(arrays, "made", path)
         if config is not None: config = settings_from(FeatureConfig, config, f"{path}: config")
         if config and features: config.expect(features, path)
         if features and features.shape != x.shape[1:]: raise InputError(f"{path}: x has {x.shape[1:]} values a recording, the feature settings give {features.shape}")
-        return cls(x, y, speaker, arrays.get("path"), config or features, made or {})
+        varied = arrays.get("varied", np.ones(len(y), bool) if "augmentation" in (made or {}) else None)   # older files of copies don't mark them
+        return cls(x, y, speaker, arrays.get("path"), config or features, made or {}, varied)
 
 # %% ../nbs/00_features.ipynb #eb980889
 def join(
@@ -534,7 +543,11 @@ def join(
     def both(key):
         parts = [getattr(d, key) for d in datasets]
         return None if any(part is None for part in parts) else np.concatenate(parts)
-    return first if len(datasets) == 1 else Dataset(*map(both, ("x", "y", "speaker", "path")), first.config, dict(joined=[dict(digest=d.digest) | d.made for d in datasets]))
+    if len(datasets) == 1: return first
+    about = {name: about for d in datasets for name, about in d.made.get("speakers", {}).items()}
+    made = dict(joined=[dict(digest=d.digest) | {key: value for key, value in d.made.items() if key != "speakers"} for d in datasets]) | (dict(speakers=about) if about else {})
+    varied = [np.zeros(len(d), bool) if d.varied is None else d.varied for d in datasets]
+    return Dataset(*map(both, ("x", "y", "speaker", "path")), first.config, made, np.concatenate(varied) if any(d.varied is not None for d in datasets) else None)
 
 # %% ../nbs/00_features.ipynb #35079aa2
 def _mapped(path: Path, key: str) -> np.ndarray:
@@ -576,7 +589,7 @@ def _checked_arrays(arrays: dict, path: Path) -> tuple[np.ndarray, np.ndarray]:
     if y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer): raise InputError(f"{path}: y must be {x.shape[:1]} integers, got {y.shape} {y.dtype}")
     if len(y) == 0: raise InputError(f"{path}: the dataset is empty")
     if not np.isfinite(x).all(): raise InputError(f"{path}: x holds NaN or infinite values")
-    for key in ("speaker", "path"):
+    for key in ("speaker", "path", "varied"):
         if key in arrays and arrays[key].shape != y.shape: raise InputError(f"{path}: {key} must be {y.shape}, got {arrays[key].shape}")
     return x.astype(np.float32, copy=False), y.astype(np.int64, copy=False)
 
@@ -657,7 +670,7 @@ def extract_features(
     return x, kept, wrong
 
 # %% ../nbs/00_features.ipynb #498d2120
-VERSION = 2
+VERSION = 3
 
 # %% ../nbs/00_features.ipynb #ac771626
 def _known_or_read(recordings: list[Recording], extractor: FeatureExtractor, jobs: int, strict: bool, path: str | Path):
@@ -672,7 +685,7 @@ def _known_or_read(recordings: list[Recording], extractor: FeatureExtractor, job
         if known and len(new) < len(digests): logger.info("%d of %d recordings are in %s", len(digests) - len(new), len(digests), show_path(path))
         for features, readable, problems in _read_all([first for first, *_ in new.values()], extractor, jobs, strict):
             cache.put([digests[r] for r in readable], features)
-            for r, problem in problems.items(): wrong |= dict.fromkeys(new[digests[r]], problem)
+            for r, problem in problems.items(): wrong |= {same: problem.replace(str(r.path), str(same.path)) for same in new[digests[r]]}
         kept = [r for r in recordings if r not in wrong]
         x = _room_for(len(kept), extractor.config.shape)
         for row, recording in zip(x, kept): row[...] = cache.get(digests[recording])
@@ -682,18 +695,17 @@ def _known_or_read(recordings: list[Recording], extractor: FeatureExtractor, job
 def _digests(recordings: list[Recording], cache: FeatureCache, jobs: int) -> tuple[dict[Recording, bytes], dict[Recording, str]]:
     "The recordings' digests, and what is wrong with those that can't be opened; only what changed is read"
     digests = dict(zip(recordings, cache.digests([r.path for r in recordings])))
-    unseen, wrong = [r for r, digest in digests.items() if digest is None], {}
+    unseen, stats, wrong = [r for r, digest in digests.items() if digest is None], {}, {}
     work = Parallel(jobs, backend="threading", return_as="generator")(delayed(_digest_or_say)(r.path) for r in unseen)   # here, whoever makes the features
     for digest, recording in zip(tqdm(work, "new recordings", len(unseen), unit="clip", delay=2), unseen):   # in this order, so that the work is asked to its end
-        if isinstance(digest, bytes): digests[recording] = digest
-        else: wrong[recording] = digest
-    seen = [r for r in unseen if r not in wrong]
-    cache.remember([r.path for r in seen], [digests[r] for r in seen])
+        if isinstance(digest, str): wrong[recording] = digest
+        else: stats[recording], digests[recording] = digest
+    cache.remember([r.path for r in stats], [digests[r] for r in stats], list(stats.values()))
     return {r: digest for r, digest in digests.items() if r not in wrong}, wrong
 
 # %% ../nbs/00_features.ipynb #322dcbcc
-def _digest_or_say(path: Path) -> bytes | str:
-    try: return content_digest(path)
+def _digest_or_say(path: Path) -> tuple[os.stat_result, bytes] | str:
+    try: return os.stat(path), content_digest(path)
     except OSError as e: return f"{path}: {e.strerror or e}"
 
 # %% ../nbs/00_features.ipynb #ae9fe5e8

@@ -149,7 +149,8 @@ def _spectrogram(waveform: np.ndarray, sr: int):
     "Waveform above its log-mel spectrogram, as a small figure"
     import matplotlib.pyplot as plt
     c = FeatureConfig(feature="log_mel", n_mels=64, resampling_rate=sr)
-    image = FeatureExtractor(c).log_mel(torch.from_numpy(np.ascontiguousarray(waveform, np.float32))[None], torch.ones(1, 1, 1 + len(waveform)//c.hop_length, dtype=torch.bool))[0]
+    extractor = FeatureExtractor(c)
+    image = extractor.log_mel(torch.from_numpy(np.ascontiguousarray(waveform, np.float32))[None], torch.ones(1, 1, extractor.n_frames(len(waveform)), dtype=torch.bool))[0]
     figure, axes = plt.subplots(2, 1, figsize=(5.5, 3), sharex=True, layout="constrained", height_ratios=(1, 2))
     axes[0].plot(np.arange(len(waveform))/sr, waveform, linewidth=0.5)
     axes[0].set(ylim=(-1, 1))

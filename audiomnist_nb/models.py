@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Network', 'FCNN', 'n_parameters', 'CNN', 'AudioNet', 'SubSpectralNorm', 'BroadcastBlock', 'BCResNet', 'PlainCNN',
            'ResidualBlock', 'ResNet', 'pick_device', 'seeded', 'frequency_warps', 'build', 'summary',
-           'log_probabilities', 'TrainedModel', 'save', 'load']
+           'log_probabilities', 'TrainedModel', 'stored', 'save', 'load']
 
 # %% ../nbs/01_models.ipynb #2b04608b
 import contextlib, json
@@ -347,9 +347,13 @@ class TrainedModel:
     calibration: dict | None = None            # numbers and tensors, from `reject.calibrate`
 
 # %% ../nbs/01_models.ipynb #16424553
-def _stored(weight: torch.Tensor, precision: str) -> torch.Tensor:
-    "A weight as the file holds it; counters stay whole numbers"
-    return (weight.to(getattr(torch, precision)) if weight.is_floating_point() else weight).contiguous()
+def stored(
+    tensors: dict[str, torch.Tensor],   # weights by name
+    precision: str,                     # float32 or float16
+) -> dict[str, torch.Tensor]:
+    "Weights as the file holds them; counters stay whole numbers, and statistics of the features, which may be large, float32."
+    kept = lambda name, weight: name.startswith("cmvn.") or not weight.is_floating_point()
+    return {name: (weight if kept(name, weight) else weight.to(getattr(torch, precision))).contiguous() for name, weight in tensors.items()}
 
 # %% ../nbs/01_models.ipynb #7df57fda
 def save(
@@ -358,13 +362,13 @@ def save(
 ) -> Path:
     "Write `weights.safetensors` and `settings.json`; both or neither."
     folder, calibration = Path(folder), trained.calibration or {}
-    tensors = {k: _stored(v, trained.config.precision) for k, v in calibration.items() if isinstance(v, torch.Tensor)}
+    tensors = stored({k: v for k, v in calibration.items() if isinstance(v, torch.Tensor)}, trained.config.precision)
     settings = dict(model=trained.config.model_dump(), input_shape=trained.network.input_shape,
                     features=trained.features and trained.features.model_dump(), 
                     calibration={k: v for k, v in calibration.items() if k not in tensors} or None, made=provenance() | trained.made)
     with replacing(folder) as new:
         new.mkdir()
-        save_file({k: _stored(v, trained.config.precision) for k, v in trained.network.state_dict().items()}, new/"weights.safetensors")
+        save_file(stored(trained.network.state_dict(), trained.config.precision), new/"weights.safetensors")
         if tensors: save_file(tensors, new/"calibration.safetensors")
         (new/"settings.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     return folder

@@ -328,12 +328,14 @@ def validation_rows(
 ) -> np.ndarray:             # row numbers
     "Rows of speakers that the model has not learned from; raises `InputError` where there are none, or nothing says so."
     if dataset.speaker is None: raise InputError("the dataset doesn't say who speaks; calibration needs speakers that were not trained on")
-    kept = (trained.made.get("metrics") or {}).get("validation_speakers", [])
-    rows = np.flatnonzero(np.isin(dataset.speaker, kept))
-    if not len(rows):
-        if (trained.made.get("data") or {}).get("digest") == dataset.digest:
-            raise InputError("the model was trained on this dataset and kept no speaker for validation; calibrate it on other speakers, or train it with split: speaker")
-        rows = np.arange(len(dataset))
+    known = trained.made.get("training_speakers")
+    if known is None:   # a model of an earlier version
+        kept = (trained.made.get("metrics") or {}).get("validation_speakers", [])
+        if not np.isin(kept, dataset.speaker).any(): raise InputError("the model doesn't say whom it was trained on, and none of its validation speakers is in the dataset; calibrate it on the dataset that it was trained on")
+        unheard = np.isin(dataset.speaker, kept)
+    else: unheard = ~np.isin(dataset.speaker, known)
+    rows = dataset.own[unheard[dataset.own]]
+    if not len(rows): raise InputError("the model was trained on all speakers of this dataset; calibrate it on others, or train it with split: speaker")
     if len(np.unique(dataset.speaker[rows])) < 2: raise InputError(f"calibration needs two or more speakers that were not trained on, found {len(np.unique(dataset.speaker[rows]))}")
     return rows
 

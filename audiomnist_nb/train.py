@@ -26,7 +26,7 @@ from tqdm import tqdm
 from .config import InputError, OptimizerConfig, TrainConfig, find_path, keep_memory, logger, nearest, provenance, replacing, show_path, torch_class
 from .augment import Augment, mixup
 from .features import CMVN, Dataset
-from .models import Network, TrainedModel, build, log_probabilities, pick_device, save, seeded
+from .models import Network, TrainedModel, build, log_probabilities, pick_device, save, seeded, stored
 from .reject import outliers
 
 # %% ../nbs/02_train.ipynb #ac661569
@@ -101,10 +101,9 @@ def folds_of(
     if unknown := sorted(set(table[who]) - set(there.index)):
         hint = nearest(unknown[0], there.index)
         raise InputError(f"{who} {unknown[0]!r} of the folds is not in the dataset{hint} ({len(unknown)} of {table[who].nunique()} are not)")
-    once = np.arange(len(dataset)) if dataset.path is None else np.unique(dataset.path, return_index=True)[1]
     def rows(part, role):
         found = np.sort(np.concatenate(there[part[who][part.role == role]].to_list()))
-        return found if role == "train" else found[np.isin(found, once)]
+        return found if role == "train" else found[np.isin(found, dataset.own)]
     return [Fold(name, *(rows(part, role) for role in ROLES)) for name, part in check_folds(table).groupby("fold", sort=False)]
 
 # %% ../nbs/02_train.ipynb #76224f07
@@ -114,9 +113,13 @@ def split_rows(
 ) -> tuple[np.ndarray, np.ndarray]:   # row numbers for training and for validation
     "Divide the rows; raises `InputError` where speakers are unknown or a side would be empty."
     part, seed = config.eval_split, config.split_seed
+    own = dataset.own
+    if not len(own): raise InputError("the dataset holds nothing but varied copies, which are for training only; join it with the recordings themselves")
     if config.split == "random":
-        if np.ceil(part*len(dataset)) >= len(dataset): raise InputError(f"eval_split {part} of {len(dataset)} recordings leaves one side empty")
-        return tuple(train_test_split(np.arange(len(dataset)), test_size=part, random_state=seed))
+        if np.ceil(part*len(own)) >= len(own): raise InputError(f"eval_split {part} of {len(own)} recordings leaves one side empty")
+        train, valid = train_test_split(own, test_size=part, random_state=seed)
+        if dataset.path is None or len(own) == len(dataset): return train, valid
+        return np.flatnonzero(np.isin(dataset.path, dataset.path[train])), valid   # repetitions and copies go with their recordings
     if config.split != "speaker":
         folds = {fold.name: fold for fold in folds_of(read_folds(find_path(config.split)), dataset)}
         name = next(iter(folds)) if config.fold is None else str(config.fold)
@@ -125,12 +128,16 @@ def split_rows(
     if dataset.speaker is None:
         raise InputError("the dataset doesn't say who speaks; use split: random, or speaker_block where every N rows are one speaker")
     if config.eval_speakers:
+        names = np.unique(dataset.speaker)
+        for pattern in config.eval_speakers:
+            if not any(fnmatch(str(name), pattern) for name in names): raise InputError(f"eval_speakers: {pattern!r} matches no speaker{nearest(pattern, names)} (there are: {_some(names)})")
         kept = np.array([any(fnmatch(str(name), pattern) for pattern in config.eval_speakers) for name in dataset.speaker])
-        if kept.all() or not kept.any(): raise InputError(f"eval_speakers {config.eval_speakers} names {'all' if kept.all() else 'none'} of the speakers: {_some(dataset.speaker)}")
-        return np.flatnonzero(~kept), np.flatnonzero(kept)
+        if kept.all(): raise InputError(f"eval_speakers {config.eval_speakers} names all of the speakers: {_some(dataset.speaker)}")
+        return np.flatnonzero(~kept), own[kept[own]]
     n = len(np.unique(dataset.speaker))
     if np.ceil(part*n) >= n: raise InputError(f"eval_split {part} of {n} speakers leaves one side empty; use more speakers, or split: random")
-    return next(GroupShuffleSplit(1, test_size=part, random_state=seed).split(dataset.x, groups=dataset.speaker))
+    train, valid = next(GroupShuffleSplit(1, test_size=part, random_state=seed).split(dataset.x, groups=dataset.speaker))
+    return train, valid[np.isin(valid, own)]
 
 # %% ../nbs/02_train.ipynb #8ce7c5b1
 def _some(speakers: np.ndarray) -> str:
@@ -236,11 +243,11 @@ class Trainer:
         if config.outliers: self._add_outliers(train)
         self.augment = Augment(config.augment, train.config) if config.augment.active else None
         self.optimizer = make_optimizer(config.optimizer, network)
-        self.steps = -(-self.shown//config.batchsize)   # of an epoch
+        self.steps = max(1, min(-(-self.shown//config.batchsize), self.shown//2))   # of an epoch; no batch of one
         self.scheduler = self._make_scheduler()
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.averaging), use_buffers=True) if config.averaging else None
         self.rng, self.step = torch.Generator().manual_seed(config.seed), 0
-        self.own_rng = torch.Generator().manual_seed(config.seed + 1 + self.team.process_index) if self.team else self.rng   # draws what one process's recordings meet
+        self.own_rng = torch.Generator() if self.team else self.rng   # draws what one process's recordings meet
         self.products = product_type(config.amp, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.products is torch.float16)
 
@@ -267,6 +274,7 @@ class Trainer:
     def epoch(self) -> dict:   # train_loss, train_accuracy: means over the epoch, while the weights move
         "One pass over the training data."
         self.network.train()
+        if self.team: self._reseed()
         totals = torch.zeros(2, device=self.device)
         shown = draw_rows(self.y, self.speaker, self.config.balance, self.rng, self.shown).to(self.device)
         for rows in shown.tensor_split(self.steps):
@@ -275,6 +283,12 @@ class Trainer:
             self._schedule("step")
         if self.team: totals = self.team.reduce(totals, "sum")
         return dict(train_loss=float(totals[0])/self.shown, train_accuracy=float(totals[1])/int((self.y[shown] >= 0).sum()))   # an outlier is never right
+
+    def _reseed(self) -> None:
+        "Each process draws what its epoch's number and its own say, so that all of them can go on after a break"
+        seed = (self.config.seed + 1 + self.team.process_index + 1_000_003*(self.step//self.steps)) % 2**63
+        self.own_rng.manual_seed(seed)
+        torch.manual_seed(seed)
 
     def _step(self, x: torch.Tensor, y: torch.Tensor, share: float = 1) -> torch.Tensor:
         "Move the weights once; summed loss and number of right answers of the batch, or of this process's share of it (1: as much as the others)"
@@ -492,13 +506,16 @@ def train(
     logger.info("experiment %s on %r (digest %s): %s", config.experiment, dataset, dataset.digest, config.model_dump_json())
     logger.info("training on %d recordings, validation on %d, split by %s", len(train_rows), len(valid_rows), config.split)
     history = fit(network, dataset[train_rows], dataset[valid_rows], config, folder, on_epoch)
-    if config.model.precision == "float16": network.half().float()   # what is tested is what the file will hold
-    best = int(history.index[-1] if config.keep == "last" else history.valid_loss.idxmin())
+    network.load_state_dict(stored(network.state_dict(), config.model.precision))   # what is tested is what the file will hold
+    best = int(history.index[np.isfinite(history.valid_loss)][-1] if config.keep == "last" else history.valid_loss.idxmin())
     made = dict(training=config.model_dump(), data=dict(digest=dataset.digest, recordings=len(dataset), **dataset.made))
     metrics = dict(experiment=config.experiment, split=config.split, epoch=best, epochs_run=len(history),
                    **history.loc[best].drop("seconds").to_dict(), seconds_per_epoch=round(float(history.seconds.median()), 3),
                    training_recordings=len(train_rows), validation_recordings=len(valid_rows), device=str(pick_device(config.device)))
-    if config.split != "random" and dataset.speaker is not None: metrics["validation_speakers"] = sorted(map(str, np.unique(dataset.speaker[valid_rows])))
+    if dataset.speaker is not None:
+        speakers = {side: sorted(map(str, np.unique(dataset.speaker[rows]))) for side, rows in (("training", train_rows), ("validation", valid_rows))}
+        if not {*speakers["training"]} & {*speakers["validation"]}: metrics["validation_speakers"] = speakers["validation"]
+        made["training_speakers"] = speakers["training"]
     logger.info("epoch %d is kept: validation loss %.4f accuracy %.4f", best, metrics["valid_loss"], metrics["valid_accuracy"])
     trained = TrainedModel(network.cpu(), config.model, dataset.config, made | dict(metrics=dict(metrics)))
     metrics |= dict(made=provenance(), data=made["data"], settings=config.model_dump(), history=history.reset_index().to_dict("records"))
