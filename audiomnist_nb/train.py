@@ -511,7 +511,7 @@ def train(
     made = dict(training=config.model_dump(), data=dict(digest=dataset.digest, recordings=len(dataset), **dataset.made))
     metrics = dict(experiment=config.experiment, split=config.split, epoch=best, epochs_run=len(history),
                    **history.loc[best].drop("seconds").to_dict(), seconds_per_epoch=round(float(history.seconds.median()), 3),
-                   training_recordings=len(train_rows), validation_recordings=len(valid_rows), device=str(pick_device(config.device)))
+                   training_recordings=len(train_rows), validation_recordings=len(valid_rows), device=str(pick_device(config.device)), processes=int(os.environ.get("WORLD_SIZE", 1)))
     if dataset.speaker is not None:
         speakers = {side: sorted(map(str, np.unique(dataset.speaker[rows]))) for side, rows in (("training", train_rows), ("validation", valid_rows))}
         if not {*speakers["training"]} & {*speakers["validation"]}: metrics["validation_speakers"] = speakers["validation"]

@@ -16,18 +16,57 @@ device: cpu
 """
 
 
-def test_the_same_loss_curve(run, tmp_path):
-    assert run("audiomnist", "synth", "--to", "corpus", "--speakers", 10, "--takes", 1, cwd=tmp_path)[0] == 0
-    (tmp_path/"features.yml").write_text("n_mfcc: 20\naggregate_over_t: true\n")
-    assert run("audiomnist", "dataset", "--data-path", "corpus", "--config-path", "features.yml", "--name", "x", cwd=tmp_path)[0] == 0
+SCRIPT = """
+import sys
+from pathlib import Path
+from audiomnist_nb.config import load_train_config
+from audiomnist_nb.features import Dataset
+from audiomnist_nb.train import rank, train
+
+def watch(row):
+    if sys.argv[2:] == ["stop"] and row["epoch"] == 3: raise SystemExit
+
+config = load_train_config(model="FCNN", hidden_sizes=[64], lr=1e-3, epochs=4, earlystop=False, keep="last", device="cpu", checkpoint=1, augment=dict(mixup=0.4))
+run = train(Dataset.load("data/processed/x.npz"), config, folder=Path(sys.argv[1]), on_epoch=watch)
+if not rank(): print(run.metrics["processes"], run.trained.network.layers[0].weight.double().sum().item().hex())
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(run, tmp_path_factory):
+    "A folder with a small dataset"
+    folder = tmp_path_factory.mktemp("team")
+    assert run("audiomnist", "synth", "--to", "corpus", "--speakers", 10, "--takes", 1, cwd=folder)[0] == 0
+    (folder/"features.yml").write_text("n_mfcc: 20\naggregate_over_t: true\n")
+    assert run("audiomnist", "dataset", "--data-path", "corpus", "--config-path", "features.yml", "--name", "x", cwd=folder)[0] == 0
+    return folder
+
+
+def launch(*args, cwd):
+    "Two processes that run this: what they print"
+    done = subprocess.run([sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", *args],
+                          cwd=cwd, capture_output=True, text=True, env=os.environ | dict(OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES=""))   # without GPUs, it starts processes that talk by gloo
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_same_loss_curve(run, folder):
     train = lambda name: ["train", "--data-path", "data/processed/x.npz", "--config-path", f"{name}.yml", "-r"]
-    for name in ("one", "two"): (tmp_path/f"{name}.yml").write_text(SETTINGS.format(name=name))
-    code, _, error = run("audiomnist", *train("one"), cwd=tmp_path)
+    for name in ("one", "two"): (folder/f"{name}.yml").write_text(SETTINGS.format(name=name))
+    code, _, error = run("audiomnist", *train("one"), cwd=folder)
     assert code == 0, error
-    launched = subprocess.run([sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-                               "-m", "audiomnist_nb.cli", *train("two")], cwd=tmp_path, capture_output=True, text=True, env=os.environ | dict(OMP_NUM_THREADS="1"))
-    assert launched.returncode == 0, launched.stderr
-    one, two = (json.loads((tmp_path/f"reports/{name}_v010/metrics.json").read_text())["history"] for name in ("one", "two"))
-    assert len(one) == len(two) == 4 and launched.stdout.count("validation accuracy") == 1
+    printed = launch("-m", "audiomnist_nb.cli", *train("two"), cwd=folder)
+    metrics = [json.loads((folder/f"reports/{name}_v010/metrics.json").read_text()) for name in ("one", "two")]
+    assert [m["processes"] for m in metrics] == [1, 2] and printed.count("validation accuracy") == 1
+    one, two = (m["history"] for m in metrics)
+    assert len(one) == len(two) == 4
     for a, b in zip(one, two):
         for key in ("train_loss", "valid_loss"): assert abs(a[key] - b[key]) < 1e-4, (a, b)
+
+
+def test_interrupted_together_they_go_on_together(folder):
+    (folder/"team.py").write_text(SCRIPT)
+    whole = launch("team.py", "whole", cwd=folder)
+    assert whole.startswith("2 ")
+    assert launch("team.py", "parts", "stop", cwd=folder) == "" and (folder/"parts/state.json").exists()
+    assert launch("team.py", "parts", cwd=folder) == whole
