@@ -19,7 +19,11 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 # %% ../nbs/04_cli.ipynb #56f68585
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what is being done.")]
-Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Parallel workers; -1: one a core.")]
+def _workers(jobs: int) -> int:
+    if jobs == 0: raise typer.BadParameter("0 workers would do nothing; give 1 or more, or -1 for one a core")
+    return jobs
+
+Jobs = Annotated[int, typer.Option("--jobs", "-j", callback=_workers, help="Parallel workers; -1: one a core.")]
 Speakers = Annotated[Optional[str], typer.Option("--speakers", help="Only these speakers, with commas between: george,lucas.")]
 ConfigPath = Annotated[Optional[Path], typer.Option("--config-path", help="Training settings, such as config/models/config_20f.yml (the default).")]
 Name = Annotated[Optional[str], typer.Option("--name", help="Name of the experiment.")]
@@ -84,7 +88,7 @@ def _synth(
     to: Annotated[Path, typer.Option("--to", help="New folder for the recordings.")] = Path("data/raw/synthetic"),
     speakers: Annotated[int, typer.Option("--speakers", help="Number of synthetic speakers (mbrola: with more than there are databases, their people come again).")] = 20,
     takes: Annotated[int, typer.Option("--takes", help="Recordings of each digit by each speaker.")] = 5,
-    seed: Annotated[int, typer.Option("--seed", help="Another seed, other speakers.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other speakers.")] = 0,
     engine: Annotated[str, typer.Option("--engine", help="espeak, neural (the extra `voices`; a second a word), or mbrola (accents; apt install mbrola mbrola-us1 ...).")] = "espeak",
     styles: Annotated[Optional[Path], typer.Option("--styles", help="Folder of Kokoro's voices (*.bin) for the neural engine (default: the five it comes with), or of databases for mbrola (default: /usr/share/mbrola).")] = None,
     jobs: Jobs = -1,
@@ -113,10 +117,12 @@ def _dataset(
 ):
     "Turn recordings into a dataset of features (.npz). What can't be read is listed in NAME_skipped.csv beside it."
     _setup(verbose)
-    import csv
-    from audiomnist_nb.config import FeatureConfig, WaveformAugmentConfig, find_path, on_cluster, project_root, read_yaml, replacing, settings_from, show_path
+    import csv, re
+    from audiomnist_nb.config import FeatureConfig, InputError, WaveformAugmentConfig, check_place, find_path, on_cluster, project_root, read_yaml, replacing, settings_from, show_path
     from audiomnist_nb.corpora import scan
     from audiomnist_nb.features import extract
+    if not re.fullmatch(r"[\w][\w.-]*", name): raise InputError(f"name: {name!r} given; expected letters, digits, _, - and dots")
+    check_place(project_root()/"data/processed"/f"{name.removesuffix('.npz')}.npz", folder=False)
     config, recordings = FeatureConfig.load(find_path(config_path)), scan(find_path(data_path))
     if recordings.left_out: typer.echo(repr(recordings), err=True)
     if speakers: recordings = recordings.of(*speakers.split(","))
@@ -156,19 +162,20 @@ def _train(
     speaker_block: SpeakerBlock = None,
     verbose: Verbose = False,
 ):
-    "Train a network. Single settings replace those of the file."
+    "Train a network. Single settings replace those of the file; with `checkpoint: 1` in it, an interrupted run goes on where it stopped."
     _setup(verbose)
     import contextlib
-    from audiomnist_nb.config import FeatureConfig, find_path, listed, load_train_config, project_root, run_log, show_path
+    from audiomnist_nb.config import FeatureConfig, check_place, find_path, listed, load_train_config, project_root, run_log, show_path
     from audiomnist_nb.features import Dataset, join
     from audiomnist_nb.train import rank, train
     config = load_train_config(config_path and find_path(config_path), name=name, version=version, model=model, optimizer=optimizer, lr=lr, epochs=epochs,
                                batchsize=batchsize, earlystop=earlystop, split=split, eval_split=eval_split, seed=seed, device=device)
     data = join([Dataset.load(find_path(path), speaker_block, data_config and FeatureConfig.load(find_path(data_config))) for path in listed(data_path)])
     root = project_root()
-    reports = root/"reports" if report or plot else None
-    with run_log(reports/config.experiment/"run.log") if reports and not rank() else contextlib.nullcontext():
-        run = train(data, config, folder=root/"models"/f".{config.experiment}.checkpoint")
+    reports, checkpoint = root/"reports" if report or plot else None, root/"models"/f".{config.experiment}.checkpoint"
+    check_place(root/"models"/config.experiment, folder=True)
+    with run_log(reports/config.experiment/"run.log", go_on=checkpoint.exists()) if reports and not rank() else contextlib.nullcontext():
+        run = train(data, config, folder=checkpoint)
         folder = run.save(root/"models", reports, plot)
     if rank(): return   # the first of several processes reports
     m = run.metrics
@@ -215,7 +222,7 @@ def _validate(
     data = join([Dataset.load(find_path(path), speaker_block, data_config and FeatureConfig.load(find_path(data_config))) for path in listed(data_path)])
     table = make_folds(data, config, protocol, folds, listed(always_train), listed(valid_speakers), listed(test_speakers))
     rows, report = folds_of(table, data), validation_folder(config, protocol, target)
-    with run_log(report/"run.log"):
+    with run_log(report/"run.log", go_on=any(report.glob("*/metrics.json"))):
         validation = validate(data, config, rows, listed(seeds) or [config.seed], jobs, report, target, read_genders(find_path(genders)) if genders else None)
         validation.save(report)
         write_folds(table, report/"split.csv")
@@ -284,7 +291,7 @@ def _calibrate(
     model: Annotated[Path, typer.Option("--model", help="Model folder; the calibration is written into it.")],
     data_path: Annotated[str, typer.Option("--data-path", help="The dataset (.npz) that it was trained on, of which its validation speakers count, or one of other speakers; several with commas between.")],
     keep: Annotated[float, typer.Option("--keep", help="The part of the digits that shall have an answer.")] = 0.97,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the sounds without digits.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the sounds without digits.")] = 0,
     speaker_block: SpeakerBlock = None,
     verbose: Verbose = False,
 ):
@@ -356,8 +363,9 @@ def _page(
     "Build a web page that answers without Python: microphone, dropped files, spectrogram (needs the extra `export`, and npm)."
     _setup(verbose)
     from audiomnist_nb.config import find_path, show_path
+    from shlex import quote
     from audiomnist_nb.export import page
-    typer.echo(f"{show_path(page(to, model and find_path(model)))}: look at it by `python -m http.server -d {to}` and http://localhost:8000")
+    typer.echo(f"{show_path(page(to, model and find_path(model)))}: look at it by `python -m http.server -d {quote(str(to))}` and http://localhost:8000")
 
 # %% ../nbs/04_cli.ipynb #a688f2f5
 @app.command("demo")

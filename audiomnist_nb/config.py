@@ -6,7 +6,7 @@
 __all__ = ['logger', 'Probability', 'ALIASES', 'InputError', 'nearest', 'read_yaml', 'Settings', 'settings_from', 'FeatureConfig',
            'WaveformAugmentConfig', 'torch_class', 'TorchConfig', 'ActivationConfig', 'OptimizerConfig', 'LayersConfig',
            'ModelConfig', 'SchedulerConfig', 'AugmentConfig', 'TrainConfig', 'load_train_config', 'listed',
-           'project_root', 'find_path', 'replacing', 'ending_workers', 'keep_memory', 'on_cluster',
+           'project_root', 'find_path', 'replacing', 'check_place', 'ending_workers', 'keep_memory', 'on_cluster',
            'notebook_parameters', 'provenance', 'package_file', 'show_path', 'run_log']
 
 # %% ../nbs/00_config.ipynb #c7c8df44
@@ -37,7 +37,13 @@ def nearest(
 
 # %% ../nbs/00_config.ipynb #e7a20084
 class _Loader(yaml.SafeLoader):
-    "PyYAML's safe loader with YAML 1.2's floats"
+    "PyYAML's safe loader with YAML 1.2's floats; a key that is given twice is a mistake"
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key, _ in node.value:
+            if (name := str(key.value)) in seen: raise yaml.constructor.ConstructorError(None, None, f"the key {name!r} is given twice", key.start_mark)
+            seen.add(name)
+        return super().construct_mapping(node, deep)
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float",
     re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789"))
@@ -479,6 +485,17 @@ def replacing(
             raise
     finally: shutil.rmtree(work, ignore_errors=True)
 
+# %% ../nbs/00_config.ipynb #70c3e35f
+def check_place(
+    path: str | Path,   # where a result will go
+    folder: bool,       # whether it is a folder
+) -> None:
+    "Raise `InputError` where a result can't go, before the work for it is done."
+    path = Path(path)
+    above = next(p for p in path.absolute().parents if p.exists())
+    if not above.is_dir(): raise InputError(f"{above}: expected a folder for {path.name}, found a file")
+    if path.exists() and path.is_dir() != folder: raise InputError(f"{path}: expected {'a folder' if folder else 'a file'}, found {'a file' if folder else 'a folder'}; remove it or choose another name")
+
 # %% ../nbs/00_config.ipynb #70537a63
 def ending_workers(
     results,   # of a joblib `Parallel` with `return_as="generator"`
@@ -572,11 +589,12 @@ def show_path(
 # %% ../nbs/00_config.ipynb #e9eeb361
 @contextlib.contextmanager
 def run_log(
-    path: str | Path,   # the log file; an older one is replaced
+    path: str | Path,      # the log file
+    go_on: bool = False,   # write behind what an older one holds, instead of replacing it
 ):
-    "Keep what is logged inside the block in a file."
+    "Keep what is logged inside the block in a file; where nothing is, no file is touched."
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    handler, level = logging.FileHandler(path, mode="w", encoding="utf-8"), logger.level
+    handler, level = logging.FileHandler(path, mode="a" if go_on else "w", encoding="utf-8", delay=True), logger.level
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

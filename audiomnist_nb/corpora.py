@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['VOICES', 'WORDS', 'PHONEMES', 'MBROLA', 'SOUNDS', 'Recording', 'parse_name', 'audio_suffixes', 'Recordings',
-           'read_speakers', 'read_corrections', 'correct', 'withdraw', 'scan', 'variants', 'Voice', 'speak',
+           'read_speakers', 'read_corrections', 'correct', 'withdraw', 'named', 'scan', 'variants', 'Voice', 'speak',
            'draw_voice', 'synthesize', 'draw_mixture', 'pronounce', 'Diphones', 'read_diphones']
 
 # %% ../nbs/00_corpora.ipynb #b75665c5
@@ -79,7 +79,19 @@ class Recordings(list):
 def _reason_to_skip(path: Path, folder: Path, labelled: bool) -> str | None:
     if any(part.startswith(".") for part in path.relative_to(folder).parts): return "hidden"
     if path.suffix.lower() not in audio_suffixes(): return "not audio"
+    if not path.is_file(): return "a link to nothing"
     if labelled and parse_name(path).digit is None: return "name is not digit_speaker_take"
+
+# %% ../nbs/00_corpora.ipynb #3a13e799
+def _files(folder: Path) -> list[Path]:
+    "What is in a folder and below, also by links; a folder that is reached twice counts once"
+    found, seen = [], set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        at = os.stat(place)
+        if (at.st_dev, at.st_ino) in seen: folders.clear(); continue
+        seen.add((at.st_dev, at.st_ino))
+        found += [Path(place)/name for name in names]
+    return sorted(found)
 
 # %% ../nbs/00_corpora.ipynb #a5c3a7d9
 def read_speakers(
@@ -149,6 +161,15 @@ def withdraw(
     known.pop(_full(path), None)
     _write_corrections(known, file)
 
+# %% ../nbs/00_corpora.ipynb #3f17573a
+def named(
+    path: str | Path,      # a recording
+    wrong: dict = None,    # from `read_corrections`; none: as data/corrections.csv says, where it is there
+) -> Recording:
+    "A recording as its name tells, or as its name was corrected."
+    wrong = read_corrections() if wrong is None else wrong
+    return replace(parse_name(path), digit=wrong[_full(path)]) if _full(path) in wrong else parse_name(path)
+
 # %% ../nbs/00_corpora.ipynb #4fbcf9f0
 def scan(
     folder: str | Path,     # searched to any depth
@@ -160,12 +181,11 @@ def scan(
     if not folder.exists(): raise FileNotFoundError(f"{folder}: no such folder")
     if not folder.is_dir(): raise InputError(f"{folder}: expected a folder of recordings, found a file")
     found, wrong = Recordings(), read_corrections(corrections)
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for path in _files(folder):
         if path == folder/_TABLE: found.speakers = read_speakers(path)
         elif reason := _reason_to_skip(path, folder, labelled): found.left_out.setdefault(reason, []).append(path)
-        elif _full(path) not in wrong: found.append(parse_name(path))
-        elif labelled and wrong[_full(path)] is None: found.left_out.setdefault("its label is marked as wrong", []).append(path)
-        else: found.append(replace(parse_name(path), digit=wrong[_full(path)]))
+        elif labelled and wrong.get(_full(path), 0) is None: found.left_out.setdefault("its label is marked as wrong", []).append(path)
+        else: found.append(named(path, wrong))
     if not found:
         what = "recordings named digit_speaker_take.wav" if labelled else "sound files"
         seen = "; ".join(f"{len(paths)} left out: {reason}, e.g. {paths[0].name}" for reason, paths in found.left_out.items()) or "it is empty"

@@ -93,6 +93,7 @@ def fetch(
             _transfer(url, part)
             return part.replace(path)
         except (_TryAgain, requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as e: problem = e
+        except requests.RequestException as e: raise InputError(f"{url}: {e}") from e   # an address that is none
         tried = 0 if part.exists() and part.stat().st_size > before else tried + 1
         if tried < attempts:
             logger.info("%s: %s; trying again", url, problem)

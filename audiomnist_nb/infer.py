@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from .config import FeatureConfig, InputError, package_file, project_root, replacing, show_path
-from .corpora import Recording, parse_name, scan
+from .corpora import Recording, named, scan
 from .features import FeatureExtractor, _checked, extract_features, features_of, read_audio, resample
 from .models import TrainedModel, load, log_probabilities
 from .reject import score_of, tempered
@@ -166,8 +166,8 @@ class Recogniser:
 # %% ../nbs/03_infer.ipynb #1607ee5f
 def _recordings(what: str | Path | list) -> list[Recording]:
     "The recordings meant by a file, a folder or a list of files or recordings"
-    if isinstance(what, (list, tuple)): return [r if isinstance(r, Recording) else parse_name(r) for r in what]
-    return scan(what, labelled=False) if Path(what).is_dir() else [parse_name(what)]
+    if isinstance(what, (list, tuple)): return [r if isinstance(r, Recording) else named(r) for r in what]
+    return scan(what, labelled=False) if Path(what).is_dir() else [named(what)]
 
 # %% ../nbs/03_infer.ipynb #9a62ba6a
 def plot_answer(

@@ -378,7 +378,9 @@ def load_checkpoint(
 ) -> tuple[list[dict], dict | None]:   # history and best weights; empty and None where there is nothing to take up
     "Take up an interrupted run."
     if not (folder/"state.json").is_file(): return [], None
-    state = json.loads((folder/"state.json").read_text(encoding="utf-8"))
+    try: state = json.loads((folder/"state.json").read_text(encoding="utf-8"))
+    except ValueError: state = {}
+    if "mark" not in state: raise InputError(f"{folder}: not readable as a checkpoint; remove it, and training starts anew")
     if state["mark"] != mark:
         logger.warning("%s: the checkpoint is of other settings or data; starting anew", show_path(folder))
         return [], None
@@ -518,5 +520,6 @@ def train(
         made["training_speakers"] = speakers["training"]
     logger.info("epoch %d is kept: validation loss %.4f accuracy %.4f", best, metrics["valid_loss"], metrics["valid_accuracy"])
     trained = TrainedModel(network.cpu(), config.model, dataset.config, made | dict(metrics=dict(metrics)))
-    metrics |= dict(made=provenance(), data=made["data"], settings=config.model_dump(), history=history.reset_index().to_dict("records"))
+    metrics |= dict(made=provenance(), data=made["data"], settings=config.model_dump(),
+                    history=[{key: value if np.isfinite(value) else None for key, value in row.items()} for row in history.reset_index().to_dict("records")])   # JSON knows no NaN
     return Run(config, trained, history, metrics)

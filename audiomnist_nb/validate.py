@@ -405,9 +405,10 @@ def validate(
 ) -> Validation:
     "Train every fold with every seed and test it once; raises `InputError` where folds, data and settings don't fit."
     labelled, classes = relabel(dataset, target, genders)
+    if wrong := [seed for seed in seeds if not isinstance(seed, (int, np.integer)) or seed < 0]: raise InputError(f"seeds: {wrong[0]!r} given; expected whole numbers from 0 on")
     for fold in folds: _check_labels(fold, labelled, classes, target)
     config, results, todo = _with_outputs(config, len(classes)), {}, {}
-    for task in [(fold, seed) for fold in folds for seed in dict.fromkeys(map(int, seeds))]:
+    for task in [(fold, seed) for fold in folds for seed in dict.fromkeys(seeds)]:
         settings = config.model_copy(update=dict(seed=task[1]))
         asked, place = _asked(labelled, settings, task[0]), folder and Path(folder)/f"{task[0].name}_seed{task[1]}"
         key = (task[0].name, task[1])

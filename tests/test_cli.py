@@ -118,6 +118,7 @@ def files(work):
     np.savez(work/"sizes.npz", x=np.zeros((9, 13), "f4"), y=np.zeros(9, int))
     shutil.copytree(work/"models/quick_v010", work/"models/half_v010", dirs_exist_ok=True)
     (work/"models/half_v010/weights.safetensors").unlink()
+    (work/"models/taken_v010").touch()
 
 
 DATASET = ["dataset", "--name", "bad", "--config-path", AGG, "--data-path"]
@@ -127,6 +128,7 @@ WRONG = [
     (["dataset", "--name", "bad", "--data-path", "data/raw/voices", "--config-path", "range.yml"], "range.yml: n_mfcc: 0 given; input should be greater than or equal to 1"),
     (["dataset", "--name", "bad", "--data-path", "data/raw/voices", "--config-path", "unreadable.yml"], "unreadable.yml: not readable as YAML at line 1, column 11"),
     (["dataset", "--name", "bad", "--data-path", "data/raw/voices", "--config-path", "gone.yml"], "gone.yml: no such file or folder"),
+    (["dataset", "--name", "a,b", "--data-path", "data/raw/voices", "--config-path", "range.yml"], "name: 'a,b' given; expected letters"),
     ([*DATASET, "gone"], "gone: no such file or folder"),
     ([*DATASET, "empty"], "empty: no recordings named digit_speaker_take.wav (it is empty)"),
     ([*DATASET, "nameless"], "name is not digit_speaker_take, e.g. hello.wav"),
@@ -143,6 +145,7 @@ WRONG = [
     (["train", "--data-path", "sizes.npz"], "the dataset doesn't say who speaks"),
     (["train", "--data-path", "sizes.npz", "--split", "random", "--config-path", CONFIG], "model.layers.input_size is 20, but a recording has 13 values"),
     (["train", "--data-path", "sizes.npz", "--split", "random", "--model", "CNN"], "the CNN needs features (n_coef, n_frames), got (13,)"),
+    (["train", "--data-path", "sizes.npz", "--split", "random", "--name", "taken"], "models/taken_v010: expected a folder, found a file"),
     (["infer", "--data-path", "data/test/voices", "--model", "models/half_v010"], "models/half_v010: weights.safetensors is missing"),
     (["infer", "--data-path", "data/test/voices", "--model", "models/gone_v010"], "models/gone_v010: no such file or folder"),
     (["infer"], "name one recording, or one folder of them: audiomnist infer my.wav"),
