@@ -163,12 +163,12 @@ def withdraw(
 
 # %% ../nbs/00_corpora.ipynb #3f17573a
 def named(
-    path: str | Path,      # a recording
-    wrong: dict = None,    # from `read_corrections`; none: as data/corrections.csv says, where it is there
+    path: str | Path,                # a recording
+    wrong: dict[Path, int | None],   # from `read_corrections`
 ) -> Recording:
     "A recording as its name tells, or as its name was corrected."
-    wrong = read_corrections() if wrong is None else wrong
-    return replace(parse_name(path), digit=wrong[_full(path)]) if _full(path) in wrong else parse_name(path)
+    full = _full(path) if wrong else None
+    return replace(parse_name(path), digit=wrong[full]) if full in wrong else parse_name(path)
 
 # %% ../nbs/00_corpora.ipynb #4fbcf9f0
 def scan(
@@ -184,7 +184,7 @@ def scan(
     for path in _files(folder):
         if path == folder/_TABLE: found.speakers = read_speakers(path)
         elif reason := _reason_to_skip(path, folder, labelled): found.left_out.setdefault(reason, []).append(path)
-        elif labelled and wrong.get(_full(path), 0) is None: found.left_out.setdefault("its label is marked as wrong", []).append(path)
+        elif wrong and labelled and wrong.get(_full(path), 0) is None: found.left_out.setdefault("its label is marked as wrong", []).append(path)
         else: found.append(named(path, wrong))
     if not found:
         what = "recordings named digit_speaker_take.wav" if labelled else "sound files"

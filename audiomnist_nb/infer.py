@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from .config import FeatureConfig, InputError, package_file, project_root, replacing, show_path
-from .corpora import Recording, named, scan
+from .corpora import Recording, named, read_corrections, scan
 from .features import FeatureExtractor, _checked, extract_features, features_of, read_audio, resample
 from .models import TrainedModel, load, log_probabilities
 from .reject import score_of, tempered
@@ -166,8 +166,10 @@ class Recogniser:
 # %% ../nbs/03_infer.ipynb #1607ee5f
 def _recordings(what: str | Path | list) -> list[Recording]:
     "The recordings meant by a file, a folder or a list of files or recordings"
-    if isinstance(what, (list, tuple)): return [r if isinstance(r, Recording) else named(r) for r in what]
-    return scan(what, labelled=False) if Path(what).is_dir() else [named(what)]
+    several = isinstance(what, (list, tuple))
+    if not several and Path(what).is_dir(): return scan(what, labelled=False)
+    wrong = read_corrections()
+    return [r if isinstance(r, Recording) else named(r, wrong) for r in (what if several else [what])]
 
 # %% ../nbs/03_infer.ipynb #9a62ba6a
 def plot_answer(
