@@ -4,13 +4,12 @@
 
 # %% auto #0
 __all__ = ['DIGIT_GROUPS', 'GENDER_GROUPS', 'WOMEN', 'PROTOCOLS', 'TARGETS', 'loso', 'kfold', 'show_folds', 'becker', 'takes',
-           'matching', 'make_folds', 'read_genders', 'relabel', 'wilson', 'mean_interval', 'accuracy_by', 'Validation',
+           'make_folds', 'read_genders', 'relabel', 'wilson', 'mean_interval', 'accuracy_by', 'Validation',
            'plot_speakers', 'plot_confusion', 'validate', 'validation_folder']
 
 # %% ../nbs/02_validate.ipynb #5adb815f
 import contextlib, hashlib, io, json, logging, math, time
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from tqdm import tqdm
 from .config import InputError, TrainConfig, ending_workers, find_path, logger, nearest, project_root, provenance, replacing
 from .features import Dataset, one_thread
 from .models import log_probabilities, pick_device
-from .train import ROLES, Fold, check_folds, read_folds, train
+from .train import ROLES, Fold, check_folds, matching, read_folds, train
 
 # %% ../nbs/02_validate.ipynb #4b52ff4b
 def _folds_around(ring: list[str], groups: dict[str, list[str]], eval_split: float, valid: list[str]) -> pd.DataFrame:
@@ -106,19 +105,6 @@ def takes(
     if len(set(names)) < len(names): names = [str(path) for path in dataset.path]
     role = lambda fold, p: {fold: "test", (fold + 1) % k: "valid"}.get(p, "train")
     return pd.DataFrame([(name, str(fold), role(fold, p)) for fold in range(k) for name, p in zip(names, part)], columns=["path", "fold", "role"], dtype=str)
-
-# %% ../nbs/02_validate.ipynb #2402c961
-def matching(
-    speakers: list[str],   # names
-    patterns: list[str],   # such as george, k*, s0x00?
-    setting: str = "speakers",   # where the patterns come from, for the message
-) -> list[str]:            # the names that match any of them, sorted
-    "Speakers by pattern; raises `InputError` for a pattern that matches nobody."
-    for pattern in patterns:
-        if not any(fnmatchcase(name, str(pattern)) for name in speakers):
-            there = ", ".join([*sorted(speakers)[:20], *["..."]*(len(speakers) > 20)])
-            raise InputError(f"{setting}: {pattern!r} matches no speaker{nearest(pattern, speakers)} (there are: {there})")
-    return sorted(name for name in speakers if any(fnmatchcase(name, str(pattern)) for pattern in patterns))
 
 # %% ../nbs/02_validate.ipynb #ea57a16b
 PROTOCOLS = ("loso", "kfold", "takes", "becker_digit", "becker_gender")
