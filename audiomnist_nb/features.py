@@ -121,13 +121,10 @@ def _resampled(waveforms: list[np.ndarray], sr: int, target_sr: int) -> list[np.
     if _FILTERS[rates] is None or sum(lengths) > 2**22: return [fix_length(soxr.resample(w, sr, target_sr, quality="HQ"), n).astype(np.float32, copy=False) for w, n in zip(waveforms, lengths)]
     n_in, n_out, context_in, context_out, spectrum = _FILTERS[rates]
     step_in, step_out = n_in - 2*context_in, n_out - 2*context_out
-    counts = [-(-n//step_out) or 1 for n in lengths]   # blocks of each
-    starts = [0, *accumulate(counts)]
-    places = [start*step_in + 2*i*context_in for i, start in enumerate(starts)]   # with silence around each
-    padded = np.zeros(places[-1], np.float32)
-    for waveform, place in zip(waveforms, places): padded[place + context_in:][:len(waveform)] = waveform
-    there = torch.from_numpy(padded)
-    blocks = torch.cat([there.as_strided((count, n_in), (step_in, 1), place) for count, place in zip(counts, places)])
+    starts = [0, *accumulate(-(-(n + context_out)//step_out) for n in lengths)]   # each one's first block, with silence before the next one's
+    padded = np.zeros(starts[-1]*step_in + 2*context_in, np.float32)
+    for waveform, start in zip(waveforms, starts): padded[start*step_in + context_in:][:len(waveform)] = waveform
+    blocks = torch.from_numpy(padded).unfold(0, n_in, step_in)
     with one_thread(): parts = [torch.fft.irfft(torch.fft.rfft(part)[:, :len(spectrum)]*spectrum, n_out)[:, context_out:-context_out] for part in blocks.split(256)]
     samples = torch.cat(parts).flatten().numpy()
     result = [samples[start*step_out:][:n] for start, n in zip(starts, lengths)]
