@@ -70,24 +70,25 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
 
 # %% ../nbs/00_config.ipynb #dff9f971
-def _field_names(cls: type, at: tuple) -> list[str]:
-    "Names of the settings at the place `at` in the nested settings class `cls`"
+def _fields(cls: type, at: tuple) -> dict:
+    "Settings at the place `at` in the nested settings class `cls`, by name"
     for part in at:
         cls = cls.model_fields[part].annotation if part in cls.model_fields else None
-        if not (inspect.isclass(cls) and issubclass(cls, BaseModel)): return []
-    return list(cls.model_fields)
+        if not (inspect.isclass(cls) and issubclass(cls, BaseModel)): return {}
+    return cls.model_fields
 
 # %% ../nbs/00_config.ipynb #5808d351
 def _explain(error: dict, cls: type) -> str:
     "One pydantic error as `key: what is wrong`"
     at = tuple(part for part in error["loc"] if part not in ("bool", "int"))   # pydantic adds the alternatives of a union
     key = ".".join(map(str, at)) or "settings"
-    if error["type"] == "extra_forbidden":
-        names = _field_names(cls, at[:-1])
-        return f"{key}: unknown key{nearest(at[-1], names)} (allowed: {', '.join(names)})"
+    names = _fields(cls, at[:-1])
+    if error["type"] == "extra_forbidden": return f"{key}: unknown key{nearest(at[-1], names)} (allowed: {', '.join(names)})"
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "value_error": return f"{key}: {message}"
-    return f"{key}: {error['input']!r} given; {message[0].lower() + message[1:]}"
+    if error["type"] == "string_pattern_mismatch": message = f"expected {names[at[-1]].description}"
+    hint = nearest(error["input"], re.findall("'(.+?)'", message)) if error["type"] == "literal_error" else ""
+    return f"{key}: {error['input']!r} given; {message[0].lower() + message[1:]}{hint}"
 
 # %% ../nbs/00_config.ipynb #45574f9c
 def settings_from(
@@ -355,15 +356,15 @@ class AugmentConfig(Settings):
 # %% ../nbs/00_config.ipynb #120bd04e
 class TrainConfig(Settings):
     "All that decides what a training run gives."
-    name: str = Field("mymodel", pattern=r"^[A-Za-z0-9][\w-]*$", description="name of the experiment")
-    version: str = Field("0.1.0", pattern=r"^\d+(\.\d+)*$", description="its version")
+    name: str = Field("mymodel", pattern=r"^[A-Za-z0-9][\w-]*$", description="name of the experiment: letters, digits, - and _")
+    version: str = Field("0.1.0", pattern=r"^\d+(\.\d+)*$", description="its version: numbers with dots between them")
     model: ModelConfig = Field(default_factory=ModelConfig, description="the network")   # a factory, because making one imports torch
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig, description="what moves its weights")
     eval_split: float = Field(0.2, gt=0, lt=1, description="part of the recordings (speakers) kept for validation")
     epochs: int = Field(100, ge=1, le=100_000, description="epochs at most")
     batchsize: int = Field(32, ge=2, le=2**20, description="recordings in a step, at most")
     earlystop: bool | int = Field(True, description="stop when the validation loss rises; a number: after so many epochs")
-    split: str = Field("speaker", pattern=r"^(speaker|random|.+\.csv)$", description="speaker: nobody on both sides; random: recordings are drawn; or a file of folds")
+    split: str = Field("speaker", pattern=r"^(speaker|random|.+\.csv)$", description="speaker: nobody on both sides; random: recordings are drawn; or a .csv file of folds")
     fold: int | str | None = Field(None, description="which fold of that file (default: its first)")
     split_seed: int = Field(42, ge=0, lt=2**32, description="seed of the split")
     seed: int = Field(42, ge=0, lt=2**32, description="seed of weights, order and dropout")
