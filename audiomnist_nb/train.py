@@ -210,6 +210,17 @@ def rank() -> int:
     return int(os.environ.get("RANK", 0)) if int(os.environ.get("WORLD_SIZE", 1)) > 1 else 0
 
 # %% ../nbs/02_train.ipynb #588bae78
+class _Sum(torch.autograd.Function):
+    "A tensor's sum over all processes; its gradient is summed likewise"
+    @staticmethod
+    def forward(ctx, x):
+        total = x.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx, gradient): return _Sum.apply(gradient)
+
 class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
     "BatchNorm over a batch that lies in several processes; PyTorch's own of this kind needs a GPU."
     def _check_input_dim(self, x): pass
@@ -218,10 +229,9 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
         x: torch.Tensor,   # (part of the batch, channels, ...)
     ) -> torch.Tensor:     # same shape
         if not self.training: return nn.functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0, self.eps)
-        from torch.distributed.nn.functional import all_reduce   # carries gradients
         axes, shape = [0, *range(2, x.ndim)], [1, -1] + [1]*(x.ndim - 2)
         y = x.double()
-        sums = all_reduce(torch.stack([torch.full((x.shape[1],), float(x.numel()//x.shape[1]), dtype=y.dtype, device=x.device), y.sum(axes), y.square().sum(axes)]))
+        sums = _Sum.apply(torch.stack([torch.full((x.shape[1],), float(x.numel()//x.shape[1]), dtype=y.dtype, device=x.device), y.sum(axes), y.square().sum(axes)]))
         n, mean = sums[0], sums[1]/sums[0]
         variance = sums[2]/n - mean.square()
         with torch.no_grad():
