@@ -20,6 +20,7 @@ test: $(VENV)/installed
 	pytest -q tests
 
 docs: $(VENV)/installed
+	pip install --quiet --editable '.[docs]'
 	python docs/build.py
 
 bench: $(VENV)/installed
@@ -38,5 +39,5 @@ run: $(VENV)/installed
 
 $(VENV)/installed: settings.ini setup.py
 	$(PYTHON) -m venv $(VENV)
-	pip install --quiet --editable '.[dev,docs]'
+	pip install --quiet --editable '.[dev]'
 	touch $@

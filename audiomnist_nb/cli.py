@@ -25,7 +25,7 @@ def _workers(jobs: int) -> int:
 
 Jobs = Annotated[int, typer.Option("--jobs", "-j", callback=_workers, help="Parallel workers; -1: one a core.")]
 Speakers = Annotated[Optional[str], typer.Option("--speakers", help="Only these speakers, with commas between: george,lucas.")]
-ConfigPath = Annotated[Optional[Path], typer.Option("--config-path", help="Training settings, such as config/models/config_20f.yml (the default).")]
+ConfigPath = Annotated[Optional[Path], typer.Option("--config-path", help="Training settings, such as config/models/config_20f.yml (default: the same, but for name and input size).")]
 Name = Annotated[Optional[str], typer.Option("--name", help="Name of the experiment.")]
 Version = Annotated[Optional[str], typer.Option("--version", help="Its version.")]
 Model = Annotated[Optional[str], typer.Option("--model", help="FCNN, CNN, AudioNet, BCResNet, PlainCNN or ResNet.")]
@@ -192,7 +192,7 @@ def _validate(
     folds: Annotated[int, typer.Option("--folds", help="Number of folds, for kfold and takes.")] = 5,
     seeds: Annotated[Optional[str], typer.Option("--seeds", help="Train each fold once with each, with commas between: 1,2,3.")] = None,
     target: Annotated[str, typer.Option("--target", help="What to tell: digit, speaker or gender.")] = "digit",
-    genders: Annotated[Optional[Path], typer.Option("--genders", help="For gender: CSV with the columns speaker and gender, or AudioMNIST's JSON (default: AudioMNIST's speakers).")] = None,
+    genders: Annotated[Optional[Path], typer.Option("--genders", help="For gender: CSV with the columns speaker and gender, or AudioMNIST's JSON (default: as the dataset says, or AudioMNIST's).")] = None,
     always_train: Annotated[Optional[str], typer.Option("--always-train", help="Speakers in every training part, never tested: s0x*,s1x*.")] = None,
     valid_speakers: Annotated[Optional[str], typer.Option("--valid-speakers", help="Speakers who choose the epoch in every fold (loso, kfold).")] = None,
     test_speakers: Annotated[Optional[str], typer.Option("--test-speakers", help="Test only these speakers (loso).")] = None,

@@ -330,7 +330,7 @@ class SchedulerConfig(TorchConfig):
 # %% ../nbs/00_config.ipynb #dd815636
 class AugmentConfig(Settings):
     "Changes drawn anew for each recording in each epoch."
-    frequency_warp: _between(0.3, 3) | None = Field(None, description="lowest and highest factor on all frequencies: shorter and longer vocal tracts")
+    frequency_warp: _between(0.3, 3) | None = Field(None, description="lowest and highest factor on all frequencies: longer and shorter vocal tracts")
     time_warp: _between(0.3, 3) | None = Field(None, description="lowest and highest factor on the pace")
     shift: float = Field(0, ge=0, le=1, description="moved in time by up to this part of the frames, either way")
     equaliser: float = Field(0, ge=0, le=40, description="standard deviation of a random smooth frequency response, dB")
@@ -376,7 +376,7 @@ class TrainConfig(Settings):
     label_smoothing: float = Field(0, ge=0, lt=1, description="part of the wanted probability that is spread over all digits")
     outliers: int = Field(0, ge=0, le=1_000_000, description="so many sounds without a digit (made-up words, noise, tones), about which the network learns to be undecided; an epoch has up to a fifth as many as recordings")
     clip_grad: float | None = Field(None, gt=0, description="largest norm of the gradient")
-    averaging: float = Field(0, ge=0, lt=1, description="decay of an average of the weights over steps, which is what is validated and kept; 0: none")
+    averaging: float = Field(0, ge=0, lt=1, description="decay of an exponential moving average of the weights over steps, which is what is validated and kept; 0: none")
     keep: Literal["best", "last"] = Field("best", description="which epoch's weights: the lowest validation loss, or the last")
     balance: Literal["none", "digit", "speaker"] = Field("none", description="draw recordings so that each digit, or each speaker, counts the same")
     amp: bool | Literal["bfloat16"] = Field(True, description="mixed precision on a GPU; bfloat16: on a processor that has such arithmetic as well")

@@ -40,10 +40,10 @@ def plot_stages(
     figure, axes = plt.subplots(1, 5, figsize=(12.5, 2.5), layout="constrained")
     axes[0].plot(np.arange(len(waveform))/c.resampling_rate, waveform, linewidth=0.5)
     axes[0].set(title=f"waveform, {c.resampling_rate} Hz", xlim=(0, seconds))
-    images = [("spectrogram, kHz", 10*power.clamp(min=1e-10).log10()[0], c.resampling_rate/2000), (f"log-mel, {c.n_mels} bands", log_mel[0], c.n_mels),
-              (f"{len(extractor.dct)} MFCCs", (extractor.dct @ log_mel)[0, 1:], len(extractor.dct))]
-    for axis, (title, image, top) in zip(axes[1:], images):
-        axis.imshow(image, aspect="auto", origin="lower", cmap="magma", extent=(0, seconds, 0, top), vmin=image.max() - c.top_db if "MFCC" not in title else None)
+    images = [("spectrogram, kHz", 10*power.clamp(min=1e-10).log10()[0], 0, c.resampling_rate/2000), (f"log-mel, {c.n_mels} bands", log_mel[0], 0, c.n_mels),
+              (f"MFCCs 1 to {len(extractor.dct) - 1}", (extractor.dct @ log_mel)[0, 1:], 0.5, len(extractor.dct) - 0.5)]
+    for axis, (title, image, bottom, top) in zip(axes[1:], images):
+        axis.imshow(image, aspect="auto", origin="lower", cmap="magma", extent=(0, seconds, bottom, top), vmin=image.max() - c.top_db if "MFCC" not in title else None)
         axis.set(title=title)
     for axis in axes[:4]: axis.set(xlabel="s")
     seen = CMVN(c).fit(network_input)(network_input)[0]   # `train` and `bayes` know this one recording only

@@ -387,7 +387,7 @@ def validate(
     jobs: int = 1,            # processes; -1: one a core
     folder: str | Path = None,   # where finished folds are kept, and found again; none: nowhere
     target: str = "digit",    # what to tell: one of `TARGETS`
-    genders: dict = None,     # speaker -> female or male, for gender; none: AudioMNIST's
+    genders: dict = None,     # speaker -> female or male, for gender; none: as the dataset says, or AudioMNIST's
 ) -> Validation:
     "Train every fold with every seed and test it once; raises `InputError` where folds, data and settings don't fit."
     labelled, classes = relabel(dataset, target, genders)
