@@ -349,7 +349,7 @@ def add_babble(
     rng: torch.Generator,   # draws who speaks, and from which frame on
     talkers: int = 8,       # how many speak at once
 ) -> torch.Tensor:          # same shape
-    "Spectrograms with other recordings of the batch behind them, each from a frame of its own on. The signal's level is the one of `add_noise`."
+    "Spectrograms with recordings of the batch behind them, each from a frame of its own on; one in n is the recording itself. The signal's level is the one of `add_noise`."
     n, bands, frames = x.shape
     voices, total = 10**((x - _level(x)[:, None, None])/10), torch.zeros_like(x)
     for _ in range(talkers):

@@ -7,7 +7,7 @@ __all__ = ['logger', 'Probability', 'ALIASES', 'InputError', 'nearest', 'read_ya
            'WaveformAugmentConfig', 'torch_class', 'TorchConfig', 'ActivationConfig', 'OptimizerConfig', 'LayersConfig',
            'ModelConfig', 'SchedulerConfig', 'AugmentConfig', 'TrainConfig', 'load_train_config', 'listed',
            'project_root', 'find_path', 'replacing', 'check_place', 'ending_workers', 'keep_memory', 'on_cluster',
-           'notebook_parameters', 'provenance', 'package_file', 'show_path', 'run_log']
+           'notebook_parameters', 'package_file', 'provenance', 'show_path', 'run_log']
 
 # %% ../nbs/00_config.ipynb #c7c8df44
 import ast, contextlib, ctypes, difflib, inspect, logging, re, shutil, subprocess, tempfile
@@ -563,14 +563,6 @@ def notebook_parameters(
         if name not in declared: raise InputError(f"{name}: unknown parameter{nearest(name, declared)} (allowed: {', '.join(declared)})")
     return {name: namespace[name] for name in declared if namespace[name] is not None}
 
-# %% ../nbs/00_config.ipynb #7f3f6f0b
-def provenance() -> dict:   # package version, git commit (None outside a checkout), torch version
-    "What made a dataset or a model, to be kept beside it."
-    import torch
-    from audiomnist_nb import __version__
-    git = subprocess.run(["git", "-C", str(project_root()), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True) if shutil.which("git") else None
-    return dict(version=__version__, commit=git.stdout.strip() or None if git else None, torch=torch.__version__)
-
 # %% ../nbs/00_config.ipynb #4cda14a7
 def package_file(
     name: str,   # of a file or folder beside the package's modules
@@ -578,6 +570,16 @@ def package_file(
     "A file that comes with the package."
     import audiomnist_nb
     return Path(audiomnist_nb.__file__).parent/name
+
+# %% ../nbs/00_config.ipynb #7f3f6f0b
+def provenance() -> dict:   # package version, git commit (None outside a checkout), torch version
+    "What made a dataset or a model, to be kept beside it."
+    import torch
+    from audiomnist_nb import __version__
+    checkout, commit = project_root(package_file(".")), None
+    if (checkout/".git").exists() and shutil.which("git"):
+        commit = subprocess.run(["git", "-C", str(checkout), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True).stdout.strip() or None
+    return dict(version=__version__, commit=commit, torch=torch.__version__)
 
 # %% ../nbs/00_config.ipynb #e66e0420
 def show_path(

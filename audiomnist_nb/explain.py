@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from .config import InputError, nearest
 from .features import FeatureExtractor
-from .models import CNN, FCNN, AudioNet, Network, PlainCNN, ResidualBlock, ResNet, TrainedModel
+from .models import CNN, FCNN, AudioNet, Network, PlainCNN, ResidualBlock, ResNet, TrainedModel, log_probabilities
 
 # %% ../nbs/03_explain.ipynb #dcdbd4de
 class Logits(nn.Module):
@@ -145,14 +145,14 @@ def relevance_of(
     trained: TrainedModel,       # whose answers
     x: np.ndarray,               # (n, *shape) features
     method: str = "lrp",         # one of `METHODS`
-    digits: np.ndarray = None,   # (n,) which digits' logits; none: the answers
+    digits: np.ndarray = None,   # (n,) which digits' logits, for the recording as it is; none: the answers
 ) -> np.ndarray:                 # (n, *shape) float32: above 0 speaks for the digit, below 0 against it
     "What each value of the features did for an answer; raises `InputError` where the method can't say."
     if method not in METHODS: raise InputError(f"method {method!r} is unknown{nearest(method, METHODS)} (allowed: {', '.join(METHODS)})")
     network = trained.network.eval()
     with torch.no_grad():
         z = network.cmvn(torch.from_numpy(x))
-        digits = network.logits(z).argmax(1) if digits is None else torch.as_tensor(digits)
+        digits = log_probabilities(network, torch.from_numpy(x)).argmax(1) if digits is None else torch.as_tensor(digits)
     chunks = tqdm(range(0, len(z), 64), method, delay=2)
     return torch.cat([METHODS[method](network, z[i:i + 64], digits[i:i + 64]) for i in chunks]).numpy().astype(np.float32)
 

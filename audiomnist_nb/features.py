@@ -545,9 +545,12 @@ def join(
         return None if any(part is None for part in parts) else np.concatenate(parts)
     if len(datasets) == 1: return first
     about = {name: about for d in datasets for name, about in d.made.get("speakers", {}).items()}
-    made = dict(joined=[dict(digest=d.digest) | {key: value for key, value in d.made.items() if key != "speakers"} for d in datasets]) | (dict(speakers=about) if about else {})
+    digests, path = [d.digest for d in datasets], both("path")
+    if path is None and len(set(digests)) < len(datasets):   # rows get names, so that those given twice are known
+        path = np.concatenate([[f"{digest}:{row}" for row in range(len(d))] if d.path is None else d.path for digest, d in zip(digests, datasets)])
+    made = dict(joined=[dict(digest=digest) | {key: value for key, value in d.made.items() if key != "speakers"} for digest, d in zip(digests, datasets)]) | (dict(speakers=about) if about else {})
     varied = [np.zeros(len(d), bool) if d.varied is None else d.varied for d in datasets]
-    return Dataset(*map(both, ("x", "y", "speaker", "path")), first.config, made, np.concatenate(varied) if any(d.varied is not None for d in datasets) else None)
+    return Dataset(*map(both, ("x", "y", "speaker")), path, first.config, made, np.concatenate(varied) if any(d.varied is not None for d in datasets) else None)
 
 # %% ../nbs/00_features.ipynb #35079aa2
 def _mapped(path: Path, key: str) -> np.ndarray:

@@ -104,7 +104,8 @@ def report_folder(
     data: str | Path,    # what it was asked about
 ) -> Path:
     "Where the report of that model on that data goes: reports/<model>/infer_<data>"
-    return project_root()/"reports"/Path(model).absolute().name/f"infer_{Path(data).absolute().stem}"
+    data = Path(data).absolute()
+    return project_root()/"reports"/Path(model).absolute().name/f"infer_{data.name if data.is_dir() else data.stem}"
 
 # %% ../nbs/03_infer.ipynb #7c4d36ea
 def default_model() -> Path:   # a folder that `models.load` reads

@@ -447,7 +447,7 @@ def fit(
         trainer = Trainer(network, config, train)
         valid_x, valid_y = (torch.from_numpy(a).to(trainer.device) for a in (valid.x, valid.y))
         patience = config.epochs if config.earlystop is False else int(config.earlystop)
-        mark = hashlib.sha256(f"{config.model_dump_json(exclude={'checkpoint'})} {train.digest} {valid.digest}".encode()).hexdigest() if folder else ""
+        mark = hashlib.sha256(f"{config.model_dump_json(exclude={'checkpoint'})} {train.config} {train.digest} {valid.digest}".encode()).hexdigest() if folder else ""
         history, weights = load_checkpoint(folder, trainer, mark) if folder else ([], None)
         with tqdm(range(len(history) + 1, config.epochs + 1), "epochs", unit="epoch", initial=len(history), total=config.epochs, delay=2, mininterval=2) as bar:
             for epoch in bar:

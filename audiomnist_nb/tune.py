@@ -60,6 +60,8 @@ class Dimension(Settings):
         return [self.low, self.high] if self.choices is None else self.choices
 
 # %% ../nbs/02_tune.ipynb #3b8aa238
+_GO_ON = ("CmaEsSampler", "GridSampler", "QMCSampler")   # these go on from what one sampler did before; ours is made anew for every trial
+
 class OptunaConfig(Settings):
     "The name of an Optuna sampler or pruner and what it is made with."
     type: str = Field(description="name of the class")
@@ -71,7 +73,7 @@ class OptunaConfig(Settings):
     ):                     # the object
         "The object; raises `ValueError` where Optuna has none of that name, or not with these parameters."
         module = getattr(optuna, kind)
-        there = [name for name in module.__all__ if name.endswith(kind[:-1].title()) and name not in ("BaseSampler", "BasePruner", "CmaEsSampler")]
+        there = [name for name in module.__all__ if name.endswith(kind[:-1].title()) and name not in ("BaseSampler", "BasePruner", *_GO_ON)]
         if self.type not in there: raise ValueError(f"{self.type!r} is none of optuna.{kind}{nearest(self.type, there)} (allowed: {', '.join(there)})")
         try: return getattr(module, self.type)(**self.params, **more)
         except (TypeError, ValueError, ImportError) as e: raise ValueError(f"{self.type} can't be made with {self.params | more}: {e}") from None
@@ -167,7 +169,7 @@ def open_study(
     optuna.logging.set_verbosity(optuna.logging.WARNING)   # we log for it
     train, valid = split_rows(dataset, config.settings({}))
     rows = hashlib.sha256(np.concatenate([train, [-1], valid]).astype(np.int64).tobytes()).hexdigest()[:16]
-    about = dict(data=dataset.digest, rows=rows, base=config.settings({}).model_dump(mode="json"), objective=config.objective, seed=config.seed,
+    about = dict(data=dataset.digest, features=dataset.config and dataset.config.model_dump(mode="json"), rows=rows, base=config.settings({}).model_dump(mode="json"), objective=config.objective, seed=config.seed,
                  search={name: dimension.model_dump(mode="json") for name, dimension in config.search.items()})
     study = optuna.create_study(storage=open_storage(storage), study_name=config.name, direction=config.direction, load_if_exists=True,
                                 sampler=NumberedSampler(config.sampler, config.seed), pruner=config.pruner.make("pruners"))

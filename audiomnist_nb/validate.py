@@ -191,7 +191,7 @@ def _asked(dataset: Dataset, config: TrainConfig, fold: Fold) -> dict:
     "All that decides what comes out of a fold, as JSON gives it back"
     settings = config.model_dump(mode="json", exclude={"name", "version", "split", "eval_split", "split_seed"})
     rows = hashlib.sha256(b"".join(np.int64(getattr(fold, role)).tobytes() + b"|" for role in ROLES)).hexdigest()[:16]
-    return dict(settings=settings, data=dataset.digest, rows=rows)
+    return dict(settings=settings, data=dataset.digest, features=dataset.config and dataset.config.model_dump(mode="json"), rows=rows)
 
 # %% ../nbs/02_validate.ipynb #933c6e68
 def _run_fold(dataset: Dataset, config: TrainConfig, fold: Fold, classes: list[str]) -> tuple[dict, pd.DataFrame]:
