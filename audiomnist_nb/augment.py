@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from .config import AugmentConfig, FeatureConfig, InputError, WaveformAugmentConfig, logger, nearest, provenance, show_path
 from .corpora import Recording
-from .features import Dataset, FeatureExtractor, band_centres, features_of, fix_length, read_audio, resample, warped_bands
+from .features import Dataset, FeatureExtractor, band_centres, by_threads, features_of, fix_length, read_audio, resample, stays_here, warped_bands
 
 # %% ../nbs/01_augment.ipynb #234cc6ec
 def _library():
@@ -250,7 +250,8 @@ def _make_copies(labelled: list[tuple[Recording, str]], features: FeatureConfig,
     "Features of all copies, the recordings they are of, and what is wrong with the others"
     extractor, x, kept, wrong = FeatureExtractor(features), [], [], {}
     pools, chunks = _babble_pools(labelled, config, features.resampling_rate), [labelled[i:i + 32] for i in range(0, len(labelled), 32)]
-    work = Parallel(jobs, prefer="threads", return_as="generator")(delayed(_vary_chunk)(chunk, extractor, config, pools) for chunk in chunks)
+    if stays_here(): work = by_threads(_vary_chunk, chunks, extractor, config, pools, jobs=jobs)
+    else: work = Parallel(jobs, return_as="generator")(delayed(_vary_chunk)(chunk, extractor, config, pools) for chunk in chunks)   # a cluster
     with tqdm(total=len(labelled), desc="varied copies", unit="clip", delay=2) as bar:
         for made, readable, problems in work:
             bar.update(len(readable) + len(problems))

@@ -38,9 +38,19 @@ class FeatureCache:
         settings = config.model_dump_json(exclude={"cmvn", "cmvn_variance"})
         self.settings = hashlib.sha256(f"{settings} {code}".encode()).digest()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.base = sqlite3.connect(self.path, timeout=60)
-        try: self.base.executescript("pragma journal_mode=wal; pragma synchronous=normal;" + _TABLES)
+        try:
+            self.base = sqlite3.connect(self.path, timeout=60)
+            self.base.executescript("pragma journal_mode=wal; pragma synchronous=normal;" + _TABLES)
+        except sqlite3.OperationalError as e: raise self._unwritable(e) from e
         except sqlite3.DatabaseError as e: raise InputError(f"{self.path}: not readable as a cache of features ({e}); remove it") from e
+
+    def _unwritable(self, e: Exception) -> InputError: return InputError(f"{self.path}: can't be written ({e}); make room, or do without it (--no-cache)")
+
+    def _write(self, command: str, rows: list) -> None:
+        "All rows or none"
+        try:
+            with self.base: self.base.executemany(command, rows)
+        except sqlite3.OperationalError as e: raise self._unwritable(e) from e
 
     def __enter__(self): return self
     def __exit__(self, *_): self.base.close()
@@ -64,7 +74,7 @@ class FeatureCache:
     ) -> None:
         "Note what the files hold."
         rows = [(os.path.abspath(path), at.st_size, at.st_mtime_ns, digest) for path, digest, at in zip(paths, digests, stats)]
-        with self.base: self.base.executemany("insert or replace into files values (?, ?, ?, ?)", rows)
+        self._write("insert or replace into files values (?, ?, ?, ?)", rows)
 
     def known(self) -> set[bytes]:
         "Digests of all recordings whose features are here."
@@ -76,7 +86,7 @@ class FeatureCache:
     ) -> None:
         "Keep features, all of them or none."
         rows = [(self.settings, digest, np.ascontiguousarray(row, np.float32).tobytes()) for digest, row in zip(digests, x)]
-        with self.base: self.base.executemany("insert or replace into features values (?, ?, ?)", rows)
+        self._write("insert or replace into features values (?, ?, ?)", rows)
 
     def get(self,
         digest: bytes,   # one of `known`

@@ -118,14 +118,14 @@ def _dataset(
     "Turn recordings into a dataset of features (.npz). What can't be read is listed in NAME_skipped.csv beside it."
     _setup(verbose)
     import csv, re
-    from audiomnist_nb.config import FeatureConfig, InputError, WaveformAugmentConfig, check_place, find_path, on_cluster, project_root, read_yaml, replacing, settings_from, show_path
+    from audiomnist_nb.config import FeatureConfig, InputError, WaveformAugmentConfig, check_place, find_path, listed, on_cluster, project_root, read_yaml, replacing, settings_from, show_path
     from audiomnist_nb.corpora import scan
     from audiomnist_nb.features import extract
     if not re.fullmatch(r"[\w][\w.-]*", name): raise InputError(f"name: {name!r} given; expected letters, digits, _, - and dots")
     check_place(project_root()/"data/processed"/f"{name.removesuffix('.npz')}.npz", folder=False)
     config, recordings = FeatureConfig.load(find_path(config_path)), scan(find_path(data_path))
     if recordings.left_out: typer.echo(repr(recordings), err=True)
-    if speakers: recordings = recordings.of(*speakers.split(","))
+    if speakers: recordings = recordings.of(*map(str, listed(speakers)))
     with on_cluster(backend, address):
         if augment:
             from audiomnist_nb.augment import augmented
@@ -174,6 +174,7 @@ def _train(
     root = project_root()
     reports, checkpoint = root/"reports" if report or plot else None, root/"models"/f".{config.experiment}.checkpoint"
     check_place(root/"models"/config.experiment, folder=True)
+    if reports: check_place(reports/config.experiment, folder=True)
     with run_log(reports/config.experiment/"run.log", go_on=checkpoint.exists()) if reports and not rank() else contextlib.nullcontext():
         run = train(data, config, folder=checkpoint)
         folder = run.save(root/"models", reports, plot)
@@ -238,7 +239,7 @@ def _tune(
     name: Annotated[Optional[str], typer.Option("--name", help="Name of the search; the same name goes on where it stopped.")] = None,
     trials: Annotated[Optional[int], typer.Option("--trials", help="Trials in all, those done before included.")] = None,
     storage: Annotated[Optional[str], typer.Option("--storage", help="File or database URL that processes and machines share; default: reports/NAME/trials.log.")] = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes.")] = 1,
+    jobs: Jobs = 1,
     speaker_block: SpeakerBlock = None,
     verbose: Verbose = False,
 ):
@@ -270,7 +271,7 @@ def _infer(
 ):
     "Recognise digits; where file names tell them, the last line is the accuracy."
     _setup(verbose)
-    from audiomnist_nb.config import FeatureConfig, InputError, find_path, load_train_config, project_root, show_path
+    from audiomnist_nb.config import FeatureConfig, InputError, check_place, find_path, listed, load_train_config, project_root, show_path
     from audiomnist_nb.corpora import scan
     from audiomnist_nb.infer import Recogniser, default_model, report_folder
     from audiomnist_nb.models import pick_device
@@ -279,7 +280,10 @@ def _infer(
     folder = find_path(model) if model else project_root()/"models"/load_train_config(find_path(config)).experiment if config else default_model()
     recogniser = Recogniser.load(folder, data_config and FeatureConfig.load(find_path(data_config)), str(pick_device(device)))
     data = find_path(recording or data_path)
-    predictions = recogniser.predict(scan(data, labelled=False).of(*speakers.split(",")) if speakers else data, reject=reject)
+    if report: check_place(report_folder(folder, data), folder=True)
+    asked = scan(data, labelled=False) if speakers or data.is_dir() else data
+    if getattr(asked, "left_out", None): typer.echo(repr(asked), err=True)
+    predictions = recogniser.predict(asked.of(*map(str, listed(speakers))) if speakers else asked, reject=reject)
     for row in predictions.table().head(None if verbose or len(predictions.recordings) <= 10 else 0).itertuples():
         typer.echo(f"{row.path}: {str(row.answer).replace('<NA>', 'no digit')} ({row.probability:.2f})")
     if report: typer.echo(f"report: {show_path(predictions.save(report_folder(folder, data)))}")
@@ -316,7 +320,7 @@ def _record(
     to: Annotated[Optional[Path], typer.Option("--to", help="Another folder than data/test.")] = None,
     model: Annotated[Optional[Path], typer.Option("--model", help="Model folder that answers; default: the model that comes with the package.")] = None,
     device: Annotated[Optional[str], typer.Option("--device", help="A microphone's name or number; `python -m sounddevice` lists them.")] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the order in which digits are asked for.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the order in which digits are asked for.")] = 0,
     verbose: Verbose = False,
 ):
     "Record by the microphone: say a digit and read the answer, or collect a test set (needs the extra `microphone`)."

@@ -10,7 +10,7 @@ __all__ = ['logger', 'Probability', 'ALIASES', 'InputError', 'nearest', 'read_ya
            'notebook_parameters', 'package_file', 'provenance', 'show_path', 'run_log']
 
 # %% ../nbs/00_config.ipynb #c7c8df44
-import ast, contextlib, ctypes, difflib, inspect, logging, re, shutil, subprocess, tempfile
+import ast, contextlib, ctypes, difflib, inspect, logging, os, re, shutil, subprocess, tempfile
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -430,7 +430,7 @@ def load_train_config(
         names = [*TrainConfig.model_fields, *ALIASES]
         if key not in names: raise InputError(f"{key}: unknown setting{nearest(key, names)} (allowed: {', '.join(names)})")
         if key in ("optimizer", "activation"): values = _other_class(values, ALIASES[key].removesuffix(".type"), value)
-        values = _set(values, ALIASES.get(key, key), _value(value) if key in ALIASES else value)
+        values = _set(values, ALIASES.get(key, key), _value(value) if key in (*ALIASES, "earlystop") else value)
     return settings_from(TrainConfig, values, source)
 
 # %% ../nbs/00_config.ipynb #94a0a45b
@@ -495,6 +495,7 @@ def check_place(
     path = Path(path)
     above = next(p for p in path.absolute().parents if p.exists())
     if not above.is_dir(): raise InputError(f"{above}: expected a folder for {path.name}, found a file")
+    if not os.access(above, os.W_OK): raise InputError(f"{above}: no permission to write {path.name} there")
     if path.exists() and path.is_dir() != folder: raise InputError(f"{path}: expected {'a folder' if folder else 'a file'}, found {'a file' if folder else 'a folder'}; remove it or choose another name")
 
 # %% ../nbs/00_config.ipynb #70537a63
@@ -586,7 +587,7 @@ def show_path(
     path: str | Path,   # a file or folder, there or not
 ) -> str:               # relative where it lies in the project
     "`path` as seen from the project's folder, for messages and records"
-    path, root = Path(path).absolute(), project_root()   # a link keeps its name
+    path, root = Path(os.path.abspath(path)), project_root()   # a link keeps its name
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 # %% ../nbs/00_config.ipynb #e9eeb361

@@ -73,25 +73,33 @@ class Recordings(list):
     def __repr__(self):
         speakers = {r.speaker for r in self if r.speaker is not None}
         return f"{len(self)} recordings of {len(speakers)} speakers" + "".join(
-            f"; left out {len(paths)}: {reason} ({paths[0].name}{', ...' if len(paths) > 1 else ''})" for reason, paths in self.left_out.items())
+            f"; left out {len(paths)}: {reason} ({_printable(paths[0].name)}{', ...' if len(paths) > 1 else ''})" for reason, paths in self.left_out.items())
 
 # %% ../nbs/00_corpora.ipynb #3a13e798
+_CONVERTIBLE = {".m4a", ".mp4", ".aac", ".wma", ".amr", ".3gp", ".webm"}   # sound, but not for libsndfile
+
+def _printable(name) -> str:
+    "A file name that may hold bytes which are no UTF-8"
+    return str(name).encode(errors="backslashreplace").decode()
+
 def _reason_to_skip(path: Path, folder: Path, labelled: bool) -> str | None:
     if any(part.startswith(".") for part in path.relative_to(folder).parts): return "hidden"
+    if path.suffix.lower() in _CONVERTIBLE: return "to be converted to WAV or FLAC first"
     if path.suffix.lower() not in audio_suffixes(): return "not audio"
+    if _printable(path) != str(path): return "its name is not UTF-8"
     if not path.is_file(): return "a link to nothing"
     if labelled and parse_name(path).digit is None: return "name is not digit_speaker_take"
 
 # %% ../nbs/00_corpora.ipynb #3a13e799
-def _files(folder: Path) -> list[Path]:
-    "What is in a folder and below, also by links; a folder that is reached twice counts once"
-    found, seen = [], set()
-    for place, folders, names in os.walk(folder, followlinks=True):
+def _files(folder: Path) -> tuple[list[Path], list[Path]]:
+    "What is in a folder and below, also by links, and the folders that can't be opened; a folder that is reached twice counts once"
+    found, closed, seen = [], [], set()
+    for place, folders, names in os.walk(folder, onerror=lambda e: closed.append(Path(e.filename)), followlinks=True):
         at = os.stat(place)
         if (at.st_dev, at.st_ino) in seen: folders.clear(); continue
         seen.add((at.st_dev, at.st_ino))
         found += [Path(place)/name for name in names]
-    return sorted(found)
+    return sorted(found), closed
 
 # %% ../nbs/00_corpora.ipynb #a5c3a7d9
 def read_speakers(
@@ -128,11 +136,13 @@ def read_corrections(
     if not path.is_file():
         if file: raise FileNotFoundError(f"{path}: no such table")
         return {}
-    with open(path, newline="", encoding="utf-8") as lines: rows = list(csv.reader(lines))
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as lines: rows = list(csv.reader(lines))
+    except UnicodeDecodeError as e: raise InputError(f"{path}: not readable as UTF-8; save the table again in that encoding") from e
     if rows[:1] != [["path", "digit"]]: raise InputError(f"{path}: expected the columns path and digit")
     for number, row in enumerate(rows[1:], 2):
-        if len(row) != 2 or not re.fullmatch("[0-9]?", row[1]): raise InputError(f"{path}: line {number}: digit {row[1] if len(row) > 1 else ''!r} given; expected a path, and 0 to 9 or nothing")
-    return {_full(project_root()/where): int(digit) if digit else None for where, digit in rows[1:]}
+        if row and (len(row) != 2 or not re.fullmatch("[0-9]?", row[1])): raise InputError(f"{path}: line {number}: digit {row[1] if len(row) > 1 else ''!r} given; expected a path, and 0 to 9 or nothing")
+    return {_full(project_root()/where): int(digit) if digit else None for where, digit in filter(None, rows[1:])}
 
 # %% ../nbs/00_corpora.ipynb #015b61d3
 def _write_corrections(known: dict[Path, int | None], file: str | Path | None) -> None:
@@ -181,14 +191,16 @@ def scan(
     if not folder.exists(): raise FileNotFoundError(f"{folder}: no such folder")
     if not folder.is_dir(): raise InputError(f"{folder}: expected a folder of recordings, found a file")
     found, wrong = Recordings(), read_corrections(corrections)
-    for path in _files(folder):
+    files, closed = _files(folder)
+    if closed: found.left_out["folders that can't be opened"] = closed
+    for path in files:
         if path == folder/_TABLE: found.speakers = read_speakers(path)
         elif reason := _reason_to_skip(path, folder, labelled): found.left_out.setdefault(reason, []).append(path)
         elif wrong and labelled and wrong.get(_full(path), 0) is None: found.left_out.setdefault("its label is marked as wrong", []).append(path)
         else: found.append(named(path, wrong))
     if not found:
         what = "recordings named digit_speaker_take.wav" if labelled else "sound files"
-        seen = "; ".join(f"{len(paths)} left out: {reason}, e.g. {paths[0].name}" for reason, paths in found.left_out.items()) or "it is empty"
+        seen = "; ".join(f"{len(paths)} left out: {reason}, e.g. {_printable(paths[0].name)}" for reason, paths in found.left_out.items()) or "it is empty"
         raise InputError(f"{folder}: no {what} ({seen})")
     logger.info("%s: %r", folder, found)
     return found

@@ -6,7 +6,7 @@
 __all__ = ['RATES', 'BY_THREADS', 'IN_MEMORY', 'VERSION', 'read_audio', 'fix_length', 'one_thread', 'resample_all', 'resample',
            'pre_emphasise', 'trim_silence', 'centred', 'mel_of', 'hz_of', 'mel_filters', 'band_centres', 'warped_bands',
            'FeatureExtractor', 'delta', 'features_of', 'plot_features', 'librosa_features', 'CMVN', 'Dataset', 'join',
-           'short_turns', 'extract_features', 'extract']
+           'short_turns', 'stays_here', 'by_threads', 'extract_features', 'extract']
 
 # %% ../nbs/00_features.ipynb #a4970489
 import contextlib, hashlib, json, math, os, struct, sys, tempfile, zipfile
@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from .cache import FeatureCache, content_digest
 from .config import FeatureConfig, InputError, ending_workers, keep_memory, logger, provenance, replacing, settings_from, show_path
-from .corpora import Recording
+from .corpora import Recording, audio_suffixes
 
 # %% ../nbs/00_features.ipynb #a4496997
 def _riff_is_cut(path: Path) -> bool:
@@ -64,7 +64,7 @@ def read_audio(
     try:
         with soundfile.SoundFile(path) as file:
             waveform, sr, promised = file.read(dtype="float32", always_2d=True)[:, 0], file.samplerate, file.frames
-    except soundfile.LibsndfileError as e: raise InputError(f"{path}: not readable as sound ({e.error_string.rstrip('.')})") from e
+    except soundfile.LibsndfileError as e: raise InputError(f"{path}: not readable as sound ({e.error_string.rstrip('.')}){'' if path.suffix.lower() in audio_suffixes() else '; convert it to WAV or FLAC'}") from e
     if sr not in RATES: raise InputError(f"{path}: its sampling rate of {sr} Hz can't be right")
     if len(waveform) < promised or _riff_is_cut(path): raise InputError(f"{path}: the file is cut short")
     return _checked(waveform, path), sr
@@ -520,6 +520,7 @@ class Dataset:
         features: FeatureConfig = None,   # where the file has no settings: how x was made; else checked against them
     ) -> "Dataset":
         "Read an `.npz` file; raises `InputError` where it is none, or lacks x or y."
+        if speaker_block is not None and speaker_block < 1: raise InputError(f"speaker_block: {speaker_block} given; expected 1 or more")
         path, arrays = Path(path), _read_npz(Path(path))
         x, y = _checked_arrays(arrays, path)
         speaker = arrays.get("speaker")
@@ -570,6 +571,7 @@ def _mapped(path: Path, key: str) -> np.ndarray:
 
 # %% ../nbs/00_features.ipynb #4b28859f
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    if path.is_dir(): raise InputError(f"{path}: expected a dataset (.npz), found a folder")
     if not path.is_file(): raise FileNotFoundError(f"{path}: no such dataset")
     try:
         with np.load(path, allow_pickle=False) as file: return {key: _mapped(path, key) if key == "x" else file[key] for key in file.files}
@@ -620,9 +622,18 @@ def _read_chunk(recordings: list[Recording], extractor: FeatureExtractor, strict
         return features_of(waveforms + resample_all(sounds, sr), extractor), kept, wrong
 
 # %% ../nbs/00_features.ipynb #5e1f9a7c
-def _threads(chunks: list[list[Recording]], extractor: FeatureExtractor, strict: bool, jobs: int):
-    "What `_read_chunk` gives for each, by threads: reading and resampling let go of Python's lock"
-    with one_thread(), short_turns(), ThreadPoolExecutor(jobs) as pool: yield from pool.map(_read_chunk, chunks, repeat(extractor), repeat(strict))   # joblib's threads look for results every 10 ms
+def stays_here() -> bool:
+    "Whether joblib's work stays on this machine, and is not handed to a cluster."
+    return get_active_backend()[0].__class__.__name__ == "LokyBackend"
+
+def by_threads(
+    function,       # called with each of these and what is the same for all
+    chunks: list,
+    *same,
+    jobs: int,      # threads; -1: one a core
+):                  # yields what it gives, in this order
+    "Work that lets go of Python's lock, by threads with one torch thread each. Stopped, it ends what has begun."
+    with one_thread(), short_turns(), ThreadPoolExecutor(cpu_count() if jobs < 0 else jobs) as pool: yield from pool.map(function, chunks, *map(repeat, same))   # joblib's threads look for results every 10 ms
 
 # %% ../nbs/00_features.ipynb #8e362dff
 BY_THREADS = 5000   # recordings, done by threads before other processes would have started
@@ -632,13 +643,11 @@ def _read_all(recordings: list[Recording], extractor: FeatureExtractor, jobs: in
     keep_memory()
     size = min(max(-(-len(recordings)//4), 8), 96)
     chunks = [recordings[i:i + size] for i in range(0, len(recordings), size)]
-    backend = get_active_backend()[0]
-    cluster = backend.__class__.__name__ != "LokyBackend"
     on_cpu, few = extractor.mel.device.type == "cpu", len(recordings) < BY_THREADS
-    here = jobs == 1 or not cluster and (few or not on_cpu)
+    here = jobs == 1 or stays_here() and (few or not on_cpu)
     calls = [delayed(_read_chunk)(chunk, extractor, strict) for chunk in chunks]
-    if here: work = _threads(chunks, extractor, strict, 1 if not on_cpu else cpu_count() if jobs < 0 else jobs)
-    elif backend.supports_return_generator: work = Parallel(jobs, return_as="generator")(calls)
+    if here: work = by_threads(_read_chunk, chunks, extractor, strict, jobs=jobs if on_cpu else 1)
+    elif get_active_backend()[0].supports_return_generator: work = Parallel(jobs, return_as="generator")(calls)
     else: work = (made for i in range(0, len(calls), 64) for made in Parallel(jobs)(calls[i:i + 64]))   # Ray answers when all that it was given is done
     with tqdm(total=len(recordings), desc="features", unit="clip", delay=2) as bar:
         for features, readable, wrong in work if here else ending_workers(work):

@@ -57,8 +57,8 @@ class Predictions:
     @property
     def confusion(self) -> np.ndarray:
         "(10, 10) counts: row the spoken digit, column the answer; without the rejected"
-        counts = np.zeros((self.probabilities.shape[1],)*2, int)
-        both = self.known & self.answered
+        both, size = self.known & self.answered, self.probabilities.shape[1]
+        counts = np.zeros((max([size, *(r.digit + 1 for r in self.recordings if r.digit is not None)]),)*2, int)   # a network may know fewer digits
         np.add.at(counts, ([r.digit for r, counted in zip(self.recordings, both) if counted], self.digits[both]), 1)
         return counts
 
@@ -94,7 +94,8 @@ class Predictions:
         if self.rejected is not None: metrics["rejected"] = int(self.rejected.sum())
         with replacing(folder/"predictions.csv") as new: self.table().to_csv(new, index=False, float_format="%.6f")
         with replacing(folder/"metrics.json") as new: new.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-        if self.known.any():
+        if not self.known.any(): (folder/"cm.png").unlink(missing_ok=True)   # of the report before
+        else:
             with replacing(folder/"cm.png") as new: self.plot().savefig(new, dpi=120)
         return folder
 

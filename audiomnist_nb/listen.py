@@ -7,6 +7,7 @@ __all__ = ['STEPS', 'REACH', 'plot_stages', 'feature_controls', 'explorer', 'aug
            'mistakes']
 
 # %% ../nbs/03_listen.ipynb #923311d1
+import os
 from html import escape
 from pathlib import Path
 from typing import get_args
@@ -225,8 +226,9 @@ def mistakes(
     def row(i):
         recording, path = predictions.recordings[i], predictions.recordings[i].path
         text = widgets.HTML(f"{escape(path.name)}: spoken {recording.digit}, answered {predictions.digits[i]} ({predictions.probabilities[i].max():.2f})", layout=dict(width="22em"))
-        tick = widgets.Checkbox(value=path.absolute() in noted, description="the label is wrong", indent=False, layout=dict(width="11em"))
-        known = noted.get(path.absolute())
+        full = Path(os.path.abspath(path))
+        tick = widgets.Checkbox(value=full in noted, description="the label is wrong", indent=False, layout=dict(width="11em"))
+        known = noted.get(full)
         digit = widgets.Dropdown(options=[("leave it out", ""), *((f"it is a {d}", d) for d in range(10))], value="" if known is None else known, layout=dict(width="9em"))
         said = widgets.HTML()
         def note(change):

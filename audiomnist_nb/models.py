@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
+from tqdm import tqdm
 
 from .config import FeatureConfig, InputError, LayersConfig, ModelConfig, provenance, replacing, settings_from, torch_class
 from .features import CMVN, warped_bands
@@ -334,7 +335,7 @@ def log_probabilities(
 ) -> torch.Tensor:          # (n, classes) log-probabilities
     "The network's answer, in batches that fit in memory."
     network.eval()
-    return torch.cat([network(batch) for batch in x.split(1024)])
+    return torch.cat([network(batch) for batch in tqdm(x.split(256), "answers", leave=False, unit_scale=256, unit="clip", delay=2)])
 
 # %% ../nbs/01_models.ipynb #350287ba
 @dataclass

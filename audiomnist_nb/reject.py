@@ -24,7 +24,7 @@ from .augment import coloured_noise
 from .config import FeatureConfig, InputError, Settings, logger, replacing
 from .corpora import WORDS, draw_voice, speak
 from .features import Dataset, FeatureExtractor, features_of, resample
-from .models import TrainedModel, load, log_probabilities
+from .models import Network, TrainedModel, load, log_probabilities
 
 # %% ../nbs/03_reject.ipynb #282e049c
 def tempered(
@@ -181,10 +181,12 @@ def last_hidden(
     seen = []
     last = [layer for layer in network.modules() if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d))][-1]
     handle = last.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0].flatten(2).mean(2) if inputs[0].ndim > 2 else inputs[0]))
-    try: log_probabilities(network, x)
+    network.eval()
+    ask = (lambda x: network.logits(network.cmvn(x))) if isinstance(network, Network) else network   # of several views the recording itself
+    try:
+        for batch in tqdm(x.split(256), "last layer", leave=False, unit_scale=256, unit="clip", delay=2): ask(batch)
     finally: handle.remove()
-    views = 1 + len(getattr(network, "warps", ()))
-    return torch.cat(seen[views - 1::views])   # of several views the recording itself, the last one
+    return torch.cat(seen)
 
 # %% ../nbs/03_reject.ipynb #2d55a792
 class Clouds(NamedTuple):
@@ -367,6 +369,7 @@ def calibrate(
     "Find temperature and threshold, and keep them with the model, in place of older ones; all or nothing."
     folder, trained = Path(folder), load(folder, dataset.config)
     if not (folder/"settings.json").is_file(): raise InputError(f"{folder}: a folder of the reference pipeline can't keep a calibration; use a model that this project trained")
+    if dataset.y.max() >= trained.config.layers.output_size: raise InputError(f"digit {dataset.y.max()} is in the dataset; the model knows 0 to {trained.config.layers.output_size - 1} only")
     heard, clouds = hear_apart(trained, dataset, other_sounds(n_sounds, seed))
     calibration = Calibration.of(heard, keep)
     logger.info("%s: calibrated on %d digits: %s", folder, len(heard.y), calibration)

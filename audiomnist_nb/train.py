@@ -505,12 +505,15 @@ class Run:
     ) -> Path:                       # the model's folder
         "Write the model, and the record of its training; of several processes, the first one does."
         if rank(): return Path(models)/self.config.experiment
+        model = save(self.trained, Path(models)/self.config.experiment)
         if reports:
             folder = Path(reports)/self.config.experiment
             with replacing(folder/"metrics.json") as new: new.write_text(json.dumps(self.metrics, indent=2) + "\n", encoding="utf-8")
-            for what in ["loss", "accuracy"]*plot:
-                with replacing(folder/f"{what}.png") as new: plot_history(self.history, what, self.metrics["epoch"]).savefig(new, dpi=120)
-        return save(self.trained, Path(models)/self.config.experiment)
+            for what in ("loss", "accuracy"):
+                if not plot: (folder/f"{what}.png").unlink(missing_ok=True)   # of the run before
+                else:
+                    with replacing(folder/f"{what}.png") as new: plot_history(self.history, what, self.metrics["epoch"]).savefig(new, dpi=120)
+        return model
 
 # %% ../nbs/02_train.ipynb #b4c020c7
 def train(

@@ -16,7 +16,7 @@ import numpy as np
 import optuna
 import pandas as pd
 import yaml
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from optuna.trial import TrialState
 from pydantic import Field, field_validator, model_validator
 from tqdm import tqdm
@@ -166,7 +166,7 @@ def open_study(
     dataset: Dataset,       # whose digest is kept, so that trials on other data don't mix
 ) -> optuna.Study:
     "The search of that name, continued where it is there; raises `InputError` where it was about something else."
-    optuna.logging.set_verbosity(optuna.logging.WARNING)   # we log for it
+    optuna.logging.set_verbosity(optuna.logging.ERROR)   # we log for it
     train, valid = split_rows(dataset, config.settings({}))
     rows = hashlib.sha256(np.concatenate([train, [-1], valid]).astype(np.int64).tobytes()).hexdigest()[:16]
     about = dict(data=dataset.digest, features=dataset.config and dataset.config.model_dump(mode="json"), rows=rows, base=config.settings({}).model_dump(mode="json"), objective=config.objective, seed=config.seed,
@@ -219,9 +219,10 @@ def tune(
     dataset: Dataset,       # features and digits
     config: TuneConfig,     # what is varied, and how often
     storage: str | Path,    # a file, made if it is not there, or a database URL; trials of this name in it count
-    jobs: int = 1,          # processes; others, here or on other machines, may share the storage too
+    jobs: int = 1,          # processes, -1: one a core; others, here or on other machines, may share the storage too
 ) -> optuna.Study:          # with `config.trials` trials; each process may add one more
     "Search; raises `InputError` where no trial could be finished."
+    jobs = effective_n_jobs(jobs)
     study = open_study(config, storage, dataset)
     others = ending_workers(Parallel(jobs - 1, return_as="generator")(delayed(_work)(config, storage, dataset) for _ in range(jobs - 1))) if jobs > 1 else ()
     _work(config, storage, dataset)

@@ -98,6 +98,7 @@ def takes(
 ) -> pd.DataFrame:      # columns path (file names, or whole paths where names repeat), fold, role
     "K folds of recordings, each with all speakers and digits: one part tests, the next chooses the epoch."
     if dataset.speaker is None or dataset.path is None: raise InputError("a split by takes needs a dataset that knows its speakers and paths")
+    dataset = dataset[dataset.own]   # copies and repetitions go where their recordings go
     if not 3 <= k <= len(dataset): raise InputError(f"folds: {k} given; expected 3 to {len(dataset)}, the number of recordings")
     part = np.empty(len(dataset), int)
     part[np.lexsort((np.random.default_rng(seed).random(len(dataset)), dataset.y, dataset.speaker))] = np.arange(len(dataset)) % k
@@ -154,8 +155,8 @@ def read_genders(
     "Each speaker's gender; raises `InputError` for a file that doesn't tell."
     if path is None: return {f"{i:02d}": "female" if f"{i:02d}" in WOMEN else "male" for i in range(1, 61)}
     if not Path(path).is_file(): raise FileNotFoundError(f"{path}: no such table of speakers")
-    text = Path(path).read_text(encoding="utf-8")
     try:
+        text = Path(path).read_text(encoding="utf-8-sig")
         if text.lstrip().startswith("{"): genders = {name: about["gender"] for name, about in json.loads(text).items()}
         else: genders = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False).set_index("speaker").gender.to_dict()
     except (ValueError, KeyError, TypeError, AttributeError) as e:
