@@ -29,6 +29,8 @@ def test_the_reference_network_learns_as_the_reference_does(real, amp):
 
 def test_speakers_of_the_reference_features_are_blocks_of_500(real):
     dataset = Dataset.load(real/"audiomnist-mfcc/20f_agg.npz", speaker_block=500)
+    assert len(dataset.y) == 30_000 and len(set(dataset.speaker)) == 60
+    for digits in dataset.y.reshape(60, 500): assert np.bincount(digits, minlength=10).tolist() == [50]*10   # each said every digit 50 times
     run = train(dataset, load_train_config(epochs=1, device="cpu", hidden_sizes=[32], lr=1e-3))
     assert len(run.metrics["validation_speakers"]) == 12
 
