@@ -66,9 +66,11 @@ def _slider(name: str, value):
     reach = STEPS.get(name)
     if isinstance(reach, list): return widgets.SelectionSlider(options=sorted({*reach, value}), value=value, **style)
     if reach:
-        low, high, step = reach
+        value = value or 0
+        low, high, step = min(reach[0], value), max(reach[1], value), reach[2]
+        if (value - low) % step > 1e-6 and step >= 1: step = 0.5 if value % 1 else 1   # else a browser would move it to the next step
         kind = widgets.IntSlider if isinstance(step, int) and FeatureConfig.model_fields[name].annotation is int else widgets.FloatSlider
-        return kind(value=value or 0, min=min(low, value or 0), max=max(high, value or 0), step=step, **style)
+        return kind(value=value, min=low, max=high, step=step, **style)
     allowed = [a for part in get_args(FeatureConfig.model_fields[name].annotation) for a in ([False, True] if part is bool else get_args(part) or [part])]
     if FeatureConfig.model_fields[name].annotation is bool: allowed = [False, True]
     return widgets.Dropdown(options=[(str(a), a) for a in allowed], value=value, **style)

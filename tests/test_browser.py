@@ -278,7 +278,7 @@ from audiomnist_nb.infer import Recogniser
 from audiomnist_nb.listen import *
 from audiomnist_nb.train import train
 recordings = synthesize(Path(tempfile.mkdtemp())/"voices", speakers=4, takes=2, seed=3)
-log_mels = FeatureConfig(feature="log_mel", n_mels=40, resampling_rate=8000, n_fft=256, hop_length=100, fmin=60, fmax=3800, padding=80, align="centre", cmvn="clip", top_db=60)"""
+log_mels = FeatureConfig.load("ROOT/config/data/log_mel_52.yml")""".replace("ROOT", str(ROOT))
 
 
 def pictures(box):
@@ -303,6 +303,8 @@ def test_every_slider_redraws(lab, launch, keep):
     page.locator(".jp-Cell .widget-vbox img").nth(2).wait_for()
     outputs = page.locator(".jp-CodeCell")
     explorer, augmentation = outputs.nth(1), outputs.nth(2)
+    assert changes(page, explorer, lambda: explorer.locator("select").first.select_option("7"))
+    page.wait_for_timeout(1000)
     keep(explorer.locator(".jp-OutputArea-output").first, "explorer")
     handles = explorer.locator(".noUi-handle")
     assert handles.count() == 12
