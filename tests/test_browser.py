@@ -334,7 +334,7 @@ confusion(predictions)""", "mistakes(predictions, 5, 'corrections.csv')"])
     keep(curves.locator(".jp-OutputArea-output").first, "curves")
     matrix.locator("button", has_text="1").first.click()
     matrix.locator("audio").first.wait_for(state="attached")
-    keep(matrix.locator(".jp-OutputArea-output").first, "confusion")
+    keep(matrix.locator(".jp-OutputArea-output").last, "confusion")   # a bar may stand above it
     mistakes.locator("input[type=checkbox]").first.click()
     mistakes.get_by_text("noted").first.wait_for()
     assert len((lab[1]/"corrections.csv").read_text().splitlines()) == 2
