@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Network', 'FCNN', 'n_parameters', 'CNN', 'AudioNet', 'SubSpectralNorm', 'BroadcastBlock', 'BCResNet', 'PlainCNN',
-           'ResidualBlock', 'ResNet', 'pick_device', 'seeded', 'frequency_warps', 'build', 'summary',
+           'ResidualBlock', 'ResNet', 'pick_device', 'seeded', 'frequency_warps', 'build', 'summary', 'batches',
            'log_probabilities', 'TrainedModel', 'stored', 'save', 'load']
 
 # %% ../nbs/01_models.ipynb #2b04608b
@@ -328,6 +328,16 @@ def summary(
     return pd.concat([table, pd.DataFrame([total])], ignore_index=True)
 
 # %% ../nbs/01_models.ipynb #9f89f01f
+def batches(
+    x: torch.Tensor,   # (n, *shape)
+    what: str,         # for the bar
+):                     # yields 256 rows at a time
+    "Batches that fit in memory, under a progress bar."
+    with tqdm(total=len(x), desc=what, leave=False, unit="clip", delay=2) as bar:
+        for batch in x.split(256):
+            yield batch
+            bar.update(len(batch))
+
 @torch.inference_mode()
 def log_probabilities(
     network: nn.Module,     # gives log-probabilities
@@ -335,7 +345,7 @@ def log_probabilities(
 ) -> torch.Tensor:          # (n, classes) log-probabilities
     "The network's answer, in batches that fit in memory."
     network.eval()
-    return torch.cat([network(batch) for batch in tqdm(x.split(256), "answers", leave=False, unit_scale=256, unit="clip", delay=2)])
+    return torch.cat([network(batch) for batch in batches(x, "answers")])
 
 # %% ../nbs/01_models.ipynb #350287ba
 @dataclass

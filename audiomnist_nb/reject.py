@@ -24,7 +24,7 @@ from .augment import coloured_noise
 from .config import FeatureConfig, InputError, Settings, logger, replacing
 from .corpora import WORDS, draw_voice, speak
 from .features import Dataset, FeatureExtractor, features_of, resample
-from .models import Network, TrainedModel, load, log_probabilities
+from .models import Network, TrainedModel, batches, load, log_probabilities
 
 # %% ../nbs/03_reject.ipynb #282e049c
 def tempered(
@@ -184,7 +184,7 @@ def last_hidden(
     network.eval()
     ask = (lambda x: network.logits(network.cmvn(x))) if isinstance(network, Network) else network   # of several views the recording itself
     try:
-        for batch in tqdm(x.split(256), "last layer", leave=False, unit_scale=256, unit="clip", delay=2): ask(batch)
+        for batch in batches(x, "last layer"): ask(batch)
     finally: handle.remove()
     return torch.cat(seen)
 
