@@ -636,7 +636,7 @@ def by_threads(
     with one_thread(), short_turns(), ThreadPoolExecutor(cpu_count() if jobs < 0 else jobs) as pool: yield from pool.map(function, chunks, *map(repeat, same))   # joblib's threads look for results every 10 ms
 
 # %% ../nbs/00_features.ipynb #8e362dff
-BY_THREADS = 5000   # recordings, done by threads before other processes would have started
+BY_THREADS = 50_000   # recordings, done by threads before other processes would have started
 
 def _read_all(recordings: list[Recording], extractor: FeatureExtractor, jobs: int, strict: bool):
     "Yields what `_read_chunk` gives for one chunk after another; says what is left out"
@@ -668,7 +668,7 @@ def _room_for(n: int, shape: tuple[int, ...]) -> np.ndarray:
 def extract_features(
     recordings: list[Recording],   # labelled or not
     extractor: FeatureExtractor,   # on the device that shall compute
-    jobs: int = -1,                # processes, threads for fewer than 5,000 recordings; -1: one a core
+    jobs: int = -1,                # processes, threads for fewer than 50,000 recordings; -1: one a core
     strict: bool = False,          # stop at the first unreadable recording instead of leaving it out
     cache: str | Path = None,      # file where features are kept and looked for, see `FeatureCache`; none: all are made
 ) -> tuple[np.ndarray, list[Recording], dict[Recording, str]]:   # features (n, *shape), the n recordings that could be read, what is wrong with the others
@@ -726,7 +726,7 @@ def _digest_or_say(path: Path) -> tuple[os.stat_result, bytes] | str:
 def extract(
     recordings: list[Recording],   # from `corpora.scan`; every one with a digit
     config: FeatureConfig,         # rate, frame, step, number of coefficients, average or padding
-    jobs: int = -1,                # processes, threads for fewer than 5,000 recordings; -1: one a core
+    jobs: int = -1,                # processes, threads for fewer than 50,000 recordings; -1: one a core
     strict: bool = False,          # stop at the first unreadable recording instead of leaving it out
     cache: str | Path = None,      # file where features are kept and looked for, see `FeatureCache`; none: all are made
 ) -> Dataset:                      # one row for every readable recording, in their order; `made` tells what was skipped, and why
