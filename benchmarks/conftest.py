@@ -34,6 +34,7 @@ def corpus_of(voices, tmp_path_factory):
                 path = folder/f"{i//500:03d}/{r.digit}_{i//500:03d}_{i:06d}.wav"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.symlink_to(r.path.resolve())
+            os.sync()   # nothing is written any more while others are measured
         return folder
     return corpus_of
 
