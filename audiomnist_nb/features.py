@@ -499,6 +499,11 @@ class Dataset:
         digest.update(np.ascontiguousarray(self.y).data)
         return digest.hexdigest()[:16]
 
+    @property
+    def identity(self) -> dict:
+        "What tells it from another dataset, as JSON: the digest, and its settings, of which a network's normalisation leaves no trace in x"
+        return dict(data=self.digest, features=self.config and self.config.model_dump(mode="json"))
+
     def save(self,
         path: str | Path,   # ends in .npz, or gets that ending
     ) -> Path:              # where it is

@@ -170,6 +170,7 @@ def _recordings(what: str | Path | list) -> list[Recording]:
     "The recordings meant by a file, a folder or a list of files or recordings"
     several = isinstance(what, (list, tuple))
     if not several and Path(what).is_dir(): return scan(what, labelled=False)
+    if several and all(isinstance(r, Recording) for r in what): return what
     wrong = read_corrections()
     return [r if isinstance(r, Recording) else named(r, wrong) for r in (what if several else [what])]
 

@@ -7,7 +7,6 @@ __all__ = ['STEPS', 'REACH', 'plot_stages', 'feature_controls', 'explorer', 'aug
            'mistakes']
 
 # %% ../nbs/03_listen.ipynb #923311d1
-import os
 from html import escape
 from pathlib import Path
 from typing import get_args
@@ -20,7 +19,7 @@ from IPython.display import Audio
 
 from .augment import DEGRADATIONS, degrade
 from .config import FeatureConfig, InputError, settings_from
-from .corpora import Recording, correct, read_corrections, withdraw
+from .corpora import Recording, _full, correct, read_corrections, withdraw
 from .features import CMVN, FeatureExtractor, features_of, read_audio, resample
 from .infer import Predictions, figure_html
 from .train import plot_history
@@ -228,7 +227,7 @@ def mistakes(
     def row(i):
         recording, path = predictions.recordings[i], predictions.recordings[i].path
         text = widgets.HTML(f"{escape(path.name)}: spoken {recording.digit}, answered {predictions.digits[i]} ({predictions.probabilities[i].max():.2f})", layout=dict(width="22em"))
-        full = Path(os.path.abspath(path))
+        full = _full(path)
         tick = widgets.Checkbox(value=full in noted, description="the label is wrong", indent=False, layout=dict(width="11em"))
         known = noted.get(full)
         digit = widgets.Dropdown(options=[("leave it out", ""), *((f"it is a {d}", d) for d in range(10))], value="" if known is None else known, layout=dict(width="9em"))

@@ -7,12 +7,11 @@ __all__ = ['PLOTS', 'Dimension', 'OptunaConfig', 'TuneConfig', 'load_tune_config
            'open_study', 'run_trial', 'tune', 'trials_table', 'best_settings', 'save_best', 'plot_study']
 
 # %% ../nbs/02_tune.ipynb #543e990a
-import hashlib, json
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import optuna
 import pandas as pd
 import yaml
@@ -23,7 +22,7 @@ from tqdm import tqdm
 
 from .config import ALIASES, InputError, Settings, TrainConfig, ending_workers, find_path, load_train_config, logger, nearest, read_yaml, replacing, settings_from
 from .features import Dataset
-from .train import split_rows, train
+from .train import rows_digest, split_rows, train
 
 # %% ../nbs/02_tune.ipynb #087b0404
 class Dimension(Settings):
@@ -168,8 +167,7 @@ def open_study(
     "The search of that name, continued where it is there; raises `InputError` where it was about something else."
     optuna.logging.set_verbosity(optuna.logging.ERROR)   # we log for it
     train, valid = split_rows(dataset, config.settings({}))
-    rows = hashlib.sha256(np.concatenate([train, [-1], valid]).astype(np.int64).tobytes()).hexdigest()[:16]
-    about = dict(data=dataset.digest, features=dataset.config and dataset.config.model_dump(mode="json"), rows=rows, base=config.settings({}).model_dump(mode="json"), objective=config.objective, seed=config.seed,
+    about = dict(**dataset.identity, rows=rows_digest(train, valid), base=config.settings({}).model_dump(mode="json"), objective=config.objective, seed=config.seed,
                  search={name: dimension.model_dump(mode="json") for name, dimension in config.search.items()})
     study = optuna.create_study(storage=open_storage(storage), study_name=config.name, direction=config.direction, load_if_exists=True,
                                 sampler=NumberedSampler(config.sampler, config.seed), pruner=config.pruner.make("pruners"))

@@ -8,7 +8,7 @@ __all__ = ['DIGIT_GROUPS', 'GENDER_GROUPS', 'WOMEN', 'PROTOCOLS', 'TARGETS', 'lo
            'plot_speakers', 'plot_confusion', 'validate', 'validation_folder']
 
 # %% ../nbs/02_validate.ipynb #5adb815f
-import contextlib, hashlib, io, json, logging, math, time
+import contextlib, io, json, logging, math, time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from tqdm import tqdm
 from .config import InputError, TrainConfig, ending_workers, find_path, logger, nearest, project_root, provenance, replacing
 from .features import Dataset, one_thread
 from .models import log_probabilities, pick_device
-from .train import ROLES, Fold, check_folds, matching, read_folds, train
+from .train import ROLES, Fold, check_folds, matching, read_folds, rows_digest, train
 
 # %% ../nbs/02_validate.ipynb #4b52ff4b
 def _folds_around(ring: list[str], groups: dict[str, list[str]], eval_split: float, valid: list[str]) -> pd.DataFrame:
@@ -98,12 +98,12 @@ def takes(
 ) -> pd.DataFrame:      # columns path (file names, or whole paths where names repeat), fold, role
     "K folds of recordings, each with all speakers and digits: one part tests, the next chooses the epoch."
     if dataset.speaker is None or dataset.path is None: raise InputError("a split by takes needs a dataset that knows its speakers and paths")
-    dataset = dataset[dataset.own]   # copies and repetitions go where their recordings go
-    if not 3 <= k <= len(dataset): raise InputError(f"folds: {k} given; expected 3 to {len(dataset)}, the number of recordings")
-    part = np.empty(len(dataset), int)
-    part[np.lexsort((np.random.default_rng(seed).random(len(dataset)), dataset.y, dataset.speaker))] = np.arange(len(dataset)) % k
-    names = [Path(path).name for path in dataset.path]
-    if len(set(names)) < len(names): names = [str(path) for path in dataset.path]
+    own = dataset.own   # copies and repetitions go where their recordings go
+    if not 3 <= k <= len(own): raise InputError(f"folds: {k} given; expected 3 to {len(own)}, the number of recordings")
+    part = np.empty(len(own), int)
+    part[np.lexsort((np.random.default_rng(seed).random(len(own)), dataset.y[own], dataset.speaker[own]))] = np.arange(len(own)) % k
+    names = [Path(path).name for path in dataset.path[own]]
+    if len(set(names)) < len(names): names = [str(path) for path in dataset.path[own]]
     role = lambda fold, p: {fold: "test", (fold + 1) % k: "valid"}.get(p, "train")
     return pd.DataFrame([(name, str(fold), role(fold, p)) for fold in range(k) for name, p in zip(names, part)], columns=["path", "fold", "role"], dtype=str)
 
@@ -191,8 +191,7 @@ def relabel(
 def _asked(dataset: Dataset, config: TrainConfig, fold: Fold) -> dict:
     "All that decides what comes out of a fold, as JSON gives it back"
     settings = config.model_dump(mode="json", exclude={"name", "version", "split", "eval_split", "split_seed"})
-    rows = hashlib.sha256(b"".join(np.int64(getattr(fold, role)).tobytes() + b"|" for role in ROLES)).hexdigest()[:16]
-    return dict(settings=settings, data=dataset.digest, features=dataset.config and dataset.config.model_dump(mode="json"), rows=rows)
+    return dict(settings=settings, **dataset.identity, rows=rows_digest(*(getattr(fold, role) for role in ROLES)))
 
 # %% ../nbs/02_validate.ipynb #933c6e68
 def _run_fold(dataset: Dataset, config: TrainConfig, fold: Fold, classes: list[str]) -> tuple[dict, pd.DataFrame]:
