@@ -105,7 +105,7 @@ def babble(
     rng: np.random.Generator,     # draws who speaks, and from where in the clip on
     talkers: int = 5,             # how many speak at once
 ) -> np.ndarray:                  # (n,) float32
-    "Several other recordings at once, each repeated without end; raises `InputError` where there are none."
+    "Several other recordings at once, each repeated without end; raises `InputError` if there are none."
     if not len(others): raise InputError("babble is made of other recordings, and there are none")
     total = np.zeros(n, np.float32)
     for i in rng.choice(len(others), talkers, replace=len(others) < talkers):
@@ -267,7 +267,7 @@ def augmented(
     recordings: list[Recording],      # training recordings, every one with a digit
     features: FeatureConfig,          # how features are made
     config: WaveformAugmentConfig,    # copies, seed, probabilities and ranges
-    jobs: int = -1,                   # threads; -1: one a core
+    jobs: int = -1,                   # threads; -1: all cores
     cache: str | Path = None,         # folder where the result is kept and looked for; none: it is made anew
     strict: bool = False,             # stop at the first unreadable recording instead of leaving it out
 ) -> Dataset:                         # `copies` rows for each readable recording, one after another
@@ -303,7 +303,7 @@ def warp(
     x: torch.Tensor,           # (batch, n_mels, n_frames) log-mel spectrograms
     frequency: torch.Tensor,   # (batch,) factor on all frequencies: above 1 for a shorter vocal tract
     pace: torch.Tensor,        # (batch,) factor on the pace: above 1 for faster
-    shift: torch.Tensor,       # (batch,) moved by so many frames
+    shift: torch.Tensor,       # (batch,) frames to move by
     features: FeatureConfig,   # how x was made: the bands' frequencies
 ) -> torch.Tensor:             # same shape; what was never heard takes the value of the nearest edge
     "Spectrograms as if spoken by another vocal tract, at another pace, at another moment."

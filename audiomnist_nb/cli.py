@@ -15,17 +15,17 @@ import typer
 
 # %% ../nbs/04_cli.ipynb #18879fee
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help="Spoken digits, from recordings to a tested model.\n\nTry `audiomnist demo` first. Paths count from here, or else from the project's folder.")
+                  help="Spoken digits, from recordings to a tested model.\n\nTry `audiomnist demo` first. Paths are looked up here, then in the project's folder.")
 
 # %% ../nbs/04_cli.ipynb #56f68585
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what is being done.")]
 def _workers(jobs: int) -> int:
-    if jobs == 0: raise typer.BadParameter("0 workers would do nothing; give 1 or more, or -1 for one a core")
+    if jobs == 0: raise typer.BadParameter("0 workers would do nothing; give 1 or more, or -1 for all cores")
     return jobs
 
-Jobs = Annotated[int, typer.Option("--jobs", "-j", callback=_workers, help="Parallel workers; -1: one a core.")]
-Speakers = Annotated[Optional[str], typer.Option("--speakers", help="Only these speakers, with commas between: george,lucas.")]
-ConfigPath = Annotated[Optional[Path], typer.Option("--config-path", help="Training settings, such as config/models/config_20f.yml (default: the same, but for name and input size).")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", callback=_workers, help="Parallel workers; -1: all cores.")]
+Speakers = Annotated[Optional[str], typer.Option("--speakers", help="Only these speakers, comma-separated: george,lucas.")]
+ConfigPath = Annotated[Optional[Path], typer.Option("--config-path", help="Training settings, such as config/models/config_20f.yml (default: the same, except name and input size).")]
 Name = Annotated[Optional[str], typer.Option("--name", help="Name of the experiment.")]
 Version = Annotated[Optional[str], typer.Option("--version", help="Its version.")]
 Model = Annotated[Optional[str], typer.Option("--model", help="FCNN, CNN, AudioNet, BCResNet, PlainCNN or ResNet.")]
@@ -33,10 +33,10 @@ Optimizer = Annotated[Optional[str], typer.Option("--optimizer", help="A torch.o
 Lr = Annotated[Optional[float], typer.Option("--lr", help="Its learning rate.")]
 Epochs = Annotated[Optional[int], typer.Option("--epochs", help="Epochs at most.")]
 Batchsize = Annotated[Optional[int], typer.Option("--batchsize", help="Recordings in a step.")]
-Earlystop = Annotated[Optional[str], typer.Option("--earlystop", help="true, false, or a number: stop after so many epochs above the best loss.")]
+Earlystop = Annotated[Optional[str], typer.Option("--earlystop", help="true, false, or the patience: epochs above the best loss before a stop.")]
 Device = Annotated[Optional[str], typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
 DataConfig = Annotated[Optional[Path], typer.Option("--data-config", help="Feature settings, where the dataset has none.")]
-SpeakerBlock = Annotated[Optional[int], typer.Option("--speaker-block", help="Where the dataset has no speakers: so many rows in a run are one speaker.")]
+SpeakerBlock = Annotated[Optional[int], typer.Option("--speaker-block", help="If the dataset has no speakers: consecutive rows per speaker.")]
 
 # %% ../nbs/04_cli.ipynb #c4d081b0
 def _setup(verbose: bool) -> None:
@@ -72,11 +72,11 @@ def main(
 @app.command("download")
 def _download(
     corpus: Annotated[str, typer.Argument(help="audiomnist (1.9 GB, 60 speakers) or fsdd (21 MB, 6 speakers).")],
-    to: Annotated[Path, typer.Option("--to", help="The corpus becomes a folder in this one.")] = Path("data/raw"),
+    to: Annotated[Path, typer.Option("--to", help="Folder to put the corpus folder in.")] = Path("data/raw"),
     url: Annotated[Optional[str], typer.Option("--url", help="Another place with the same archive, such as a mirror.")] = None,
     verbose: Verbose = False,
 ):
-    "Fetch a public corpus and check it. Run again, it goes on where it stopped; what is there is left as it is."
+    "Fetch a public corpus and check it. Run again to resume; an existing corpus is left as it is."
     _setup(verbose)
     from audiomnist_nb.config import show_path
     from audiomnist_nb.download import download
@@ -86,7 +86,7 @@ def _download(
 @app.command("synth")
 def _synth(
     to: Annotated[Path, typer.Option("--to", help="New folder for the recordings.")] = Path("data/raw/synthetic"),
-    speakers: Annotated[int, typer.Option("--speakers", help="Number of synthetic speakers (mbrola: with more than there are databases, their people come again).")] = 20,
+    speakers: Annotated[int, typer.Option("--speakers", help="Number of synthetic speakers (mbrola: beyond the number of databases, voices repeat).")] = 20,
     takes: Annotated[int, typer.Option("--takes", help="Recordings of each digit by each speaker.")] = 5,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other speakers.")] = 0,
     engine: Annotated[str, typer.Option("--engine", help="espeak, neural (the extra `voices`; a second a word), or mbrola (accents; apt install mbrola mbrola-us1 ...).")] = "espeak",
@@ -94,7 +94,7 @@ def _synth(
     jobs: Jobs = -1,
     verbose: Verbose = False,
 ):
-    "Make a corpus of synthetic voices: the same seed, the same bytes. Run again, it finishes an interrupted one."
+    "Make a corpus of synthetic voices: the same seed, the same bytes. Run again to finish an interrupted one."
     _setup(verbose)
     from audiomnist_nb.config import find_path, show_path
     from audiomnist_nb.corpora import synthesize
@@ -107,12 +107,12 @@ def _dataset(
     config_path: Annotated[Path, typer.Option("--config-path", help="Feature settings, such as config/data/data_20f_agg.yml.")],
     name: Annotated[str, typer.Option("--name", help="The dataset is written to data/processed/NAME.npz.")],
     speakers: Speakers = None,
-    augment: Annotated[Optional[Path], typer.Option("--augment", help="Varied copies of the recordings instead of the recordings, such as config/augment/voices.yml has them.")] = None,
+    augment: Annotated[Optional[Path], typer.Option("--augment", help="Varied copies in place of the recordings, by settings such as config/augment/voices.yml.")] = None,
     jobs: Jobs = -1,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first unreadable recording instead of leaving it out.")] = False,
     cache: Annotated[bool, typer.Option(help="Keep features in data/cache, so that a recording is read once for each setting.")] = True,
     backend: Annotated[Optional[str], typer.Option("--backend", help="dask or ray: the work is done by a cluster, which sees the same files (the extra `cluster`).")] = None,
-    address: Annotated[Optional[str], typer.Option("--address", help="Of its scheduler, such as tcp://host:8786; default: workers started here.")] = None,
+    address: Annotated[Optional[str], typer.Option("--address", help="Its scheduler, such as tcp://host:8786; default: workers started here.")] = None,
     verbose: Verbose = False,
 ):
     "Turn recordings into a dataset of features (.npz). What can't be read is listed in NAME_skipped.csv beside it."
@@ -142,7 +142,7 @@ def _dataset(
 # %% ../nbs/04_cli.ipynb #7ba8fd23
 @app.command("train")
 def _train(
-    data_path: Annotated[str, typer.Option("--data-path", help="Dataset (.npz); several with commas between, one given twice counts twice.")],
+    data_path: Annotated[str, typer.Option("--data-path", help="Dataset (.npz), or several, comma-separated; one given twice counts twice.")],
     config_path: ConfigPath = None,
     report: Annotated[bool, typer.Option("--report", "-r", help="Write metrics.json and run.log to reports/NAME_vVERSION.")] = False,
     plot: Annotated[bool, typer.Option("--plot", "-p", help="Write loss.png and accuracy.png there too.")] = False,
@@ -162,7 +162,7 @@ def _train(
     speaker_block: SpeakerBlock = None,
     verbose: Verbose = False,
 ):
-    "Train a network. Single settings replace those of the file; with `checkpoint: 1` in it, an interrupted run goes on where it stopped."
+    "Train a network. Options override the settings file; with `checkpoint: 1` in it, an interrupted run resumes."
     _setup(verbose)
     import contextlib
     from audiomnist_nb.config import FeatureConfig, check_place, find_path, listed, load_train_config, project_root, run_log, show_path
@@ -187,12 +187,12 @@ def _train(
 # %% ../nbs/04_cli.ipynb #d16623e2
 @app.command("validate")
 def _validate(
-    data_path: Annotated[str, typer.Option("--data-path", help="Dataset (.npz); several with commas between, one given twice counts twice.")],
+    data_path: Annotated[str, typer.Option("--data-path", help="Dataset (.npz), or several, comma-separated; one given twice counts twice.")],
     config_path: ConfigPath = None,
     protocol: Annotated[str, typer.Option("--protocol", help="loso, kfold, takes, becker_digit, becker_gender, or a CSV file with the columns speaker (or path), fold, role.")] = "loso",
     folds: Annotated[int, typer.Option("--folds", help="Number of folds, for kfold and takes.")] = 5,
-    seeds: Annotated[Optional[str], typer.Option("--seeds", help="Train each fold once with each, with commas between: 1,2,3.")] = None,
-    target: Annotated[str, typer.Option("--target", help="What to tell: digit, speaker or gender.")] = "digit",
+    seeds: Annotated[Optional[str], typer.Option("--seeds", help="Train each fold once per seed, comma-separated: 1,2,3.")] = None,
+    target: Annotated[str, typer.Option("--target", help="Predict digit, speaker or gender.")] = "digit",
     genders: Annotated[Optional[Path], typer.Option("--genders", help="For gender: CSV with the columns speaker and gender, or AudioMNIST's JSON (default: as the dataset says, or AudioMNIST's).")] = None,
     always_train: Annotated[Optional[str], typer.Option("--always-train", help="Speakers in every training part, never tested: s0x*,s1x*.")] = None,
     valid_speakers: Annotated[Optional[str], typer.Option("--valid-speakers", help="Speakers who choose the epoch in every fold (loso, kfold).")] = None,
@@ -206,13 +206,13 @@ def _validate(
     epochs: Epochs = None,
     batchsize: Batchsize = None,
     earlystop: Earlystop = None,
-    eval_split: Annotated[Optional[float], typer.Option("--eval-split", help="Part of the speakers not tested that chooses the epoch (loso, kfold).")] = None,
+    eval_split: Annotated[Optional[float], typer.Option("--eval-split", help="Share of the untested speakers to choose the epoch (loso, kfold).")] = None,
     device: Device = None,
     data_config: DataConfig = None,
     speaker_block: SpeakerBlock = None,
     verbose: Verbose = False,
 ):
-    "Cross-validation by speaker, recorded in reports/NAME_vVERSION/validate_PROTOCOL; started again, it goes on where it stopped."
+    "Cross-validation by speaker, recorded in reports/NAME_vVERSION/validate_PROTOCOL; run again, it resumes."
     _setup(verbose)
     from audiomnist_nb.config import FeatureConfig, find_path, listed, load_train_config, run_log, show_path
     from audiomnist_nb.features import Dataset, join
@@ -236,8 +236,8 @@ def _validate(
 def _tune(
     data_path: Annotated[Path, typer.Option("--data-path", help="Dataset (.npz).")],
     search: Annotated[Path, typer.Option("--search", help="What is varied, such as config/tune/example.yml.")],
-    name: Annotated[Optional[str], typer.Option("--name", help="Name of the search; the same name goes on where it stopped.")] = None,
-    trials: Annotated[Optional[int], typer.Option("--trials", help="Trials in all, those done before included.")] = None,
+    name: Annotated[Optional[str], typer.Option("--name", help="Name of the search; the same name resumes it.")] = None,
+    trials: Annotated[Optional[int], typer.Option("--trials", help="Trials in all, including earlier ones.")] = None,
     storage: Annotated[Optional[str], typer.Option("--storage", help="File or database URL that processes and machines share; default: reports/NAME/trials.log.")] = None,
     jobs: Jobs = 1,
     speaker_block: SpeakerBlock = None,
@@ -264,7 +264,7 @@ def _infer(
     config: Annotated[Optional[Path], typer.Option("--config", help="Or the training settings: the model is models/NAME_vVERSION of that file.")] = None,
     data_config: Annotated[Optional[Path], typer.Option("--data-config", help="Feature settings: needed for a folder of the reference pipeline, else checked against the model's own.")] = None,
     report: Annotated[bool, typer.Option("--report", "-r", help="Write predictions.csv, metrics.json and cm.png to reports/MODEL/infer_DATA.")] = False,
-    reject: Annotated[bool, typer.Option("--reject", help="Give no answer where it is too uncertain to be a digit; the model needs a calibration (audiomnist calibrate).")] = False,
+    reject: Annotated[bool, typer.Option("--reject", help="Give no answer where a digit is too uncertain; needs a calibrated model (audiomnist calibrate).")] = False,
     speakers: Speakers = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")] = "cpu",
     verbose: Verbose = False,
@@ -293,13 +293,13 @@ def _infer(
 @app.command("calibrate")
 def _calibrate(
     model: Annotated[Path, typer.Option("--model", help="Model folder; the calibration is written into it.")],
-    data_path: Annotated[str, typer.Option("--data-path", help="The dataset (.npz) that it was trained on, of which its validation speakers count, or one of other speakers; several with commas between.")],
-    keep: Annotated[float, typer.Option("--keep", help="The part of the digits that shall have an answer.")] = 0.97,
+    data_path: Annotated[str, typer.Option("--data-path", help="The dataset (.npz) it was trained on, whose validation speakers count, or one of other speakers; or several, comma-separated.")],
+    keep: Annotated[float, typer.Option("--keep", help="The share of the digits to answer.")] = 0.97,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the sounds without digits.")] = 0,
     speaker_block: SpeakerBlock = None,
     verbose: Verbose = False,
 ):
-    "Make a model's probabilities mean what they say, and find out below what it should give no answer (infer --reject)."
+    "Calibrate a model's probabilities, and find the threshold below which it gives no answer (infer --reject)."
     _setup(verbose)
     from audiomnist_nb.config import find_path, listed, project_root, show_path
     from audiomnist_nb.features import Dataset, join
@@ -317,13 +317,13 @@ def _calibrate(
 def _record(
     speaker: Annotated[Optional[str], typer.Option("--speaker", help="Collect a test set of this speaker: each digit is asked for and filed as data/test/SPEAKER/digit_SPEAKER_take.wav. Without it, one recording is answered.")] = None,
     takes: Annotated[int, typer.Option("--takes", help="Recordings of each digit.")] = 2,
-    to: Annotated[Optional[Path], typer.Option("--to", help="Another folder than data/test.")] = None,
+    to: Annotated[Optional[Path], typer.Option("--to", help="A folder other than data/test.")] = None,
     model: Annotated[Optional[Path], typer.Option("--model", help="Model folder that answers; default: the model that comes with the package.")] = None,
     device: Annotated[Optional[str], typer.Option("--device", help="A microphone's name or number; `python -m sounddevice` lists them.")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the order in which digits are asked for.")] = 0,
     verbose: Verbose = False,
 ):
-    "Record by the microphone: say a digit and read the answer, or collect a test set (needs the extra `microphone`)."
+    "Use the microphone: say a digit and read the answer, or collect a test set (needs the extra `microphone`)."
     _setup(verbose)
     from audiomnist_nb.config import find_path, show_path
     from audiomnist_nb.infer import Recogniser
@@ -369,7 +369,7 @@ def _page(
     from audiomnist_nb.config import find_path, show_path
     from shlex import quote
     from audiomnist_nb.export import page
-    typer.echo(f"{show_path(page(to, model and find_path(model)))}: look at it by `python -m http.server -d {quote(str(to))}` and http://localhost:8000")
+    typer.echo(f"{show_path(page(to, model and find_path(model)))}: open it with `python -m http.server -d {quote(str(to))}`, at http://localhost:8000")
 
 # %% ../nbs/04_cli.ipynb #a688f2f5
 @app.command("demo")

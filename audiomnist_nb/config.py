@@ -117,8 +117,8 @@ class FeatureConfig(Settings):
     fmax: float | None = Field(None, gt=0, description="upper edge of the mel bands, Hz (default: half the rate)")
     top_db: float = Field(80, gt=0, le=200, description="range of a log-mel spectrogram below its maximum, dB")
     deltas: Literal[0, 1, 2] = Field(0, description="1: differences over time beside the coefficients; 2: differences of those as well")
-    pre_emphasis: float = Field(0, ge=0, lt=1, description="part of the sample before that is taken away from each sample")
-    trim: float | None = Field(None, gt=0, le=200, description="silence so many dB below the loudest frame is cut from both ends")
+    pre_emphasis: float = Field(0, ge=0, lt=1, description="share of the previous sample that is subtracted from each")
+    trim: float | None = Field(None, gt=0, le=200, description="silence this many dB below the loudest frame is cut from both ends")
     level: Literal["as_is", "peak", "rms"] = Field("as_is", description="scale the recording to peak 1, or to an RMS of 0.1")
     align: Literal["start", "centre"] = Field("start", description="what stays of a recording that is padded or cut: its start, or the surroundings of its centre of loudness")
     cmvn: Literal["none", "level", "clip", "train", "bayes"] = Field("none", description="what the network takes away from its input first")
@@ -363,7 +363,7 @@ class TrainConfig(Settings):
     eval_split: float = Field(0.2, gt=0, lt=1, description="part of the recordings (speakers) kept for validation")
     epochs: int = Field(100, ge=1, le=100_000, description="epochs at most")
     batchsize: int = Field(32, ge=2, le=2**20, description="recordings in a step, at most")
-    earlystop: bool | int = Field(True, description="stop when the validation loss rises; a number: after so many epochs")
+    earlystop: bool | int = Field(True, description="stop when the validation loss rises; a number: patience in epochs")
     split: str = Field("speaker", pattern=r"^(speaker|random|.+\.csv)$", description="speaker: nobody on both sides; random: recordings are drawn; or a .csv file of folds")
     fold: int | str | None = Field(None, description="which fold of that file (default: its first)")
     split_seed: int = Field(42, ge=0, lt=2**32, description="seed of the split")
@@ -374,13 +374,13 @@ class TrainConfig(Settings):
     scheduler: SchedulerConfig | None = Field(None, description="how the learning rate changes")
     warmup: float = Field(0, ge=0, description="epochs in which the learning rate grows from zero")
     label_smoothing: float = Field(0, ge=0, lt=1, description="part of the wanted probability that is spread over all digits")
-    outliers: int = Field(0, ge=0, le=1_000_000, description="so many sounds without a digit (made-up words, noise, tones), about which the network learns to be undecided; an epoch has up to a fifth as many as recordings")
+    outliers: int = Field(0, ge=0, le=1_000_000, description="number of sounds without a digit (made-up words, noise, tones), about which the network learns to be undecided; an epoch has up to a fifth as many as recordings")
     clip_grad: float | None = Field(None, gt=0, description="largest norm of the gradient")
     averaging: float = Field(0, ge=0, lt=1, description="decay of an exponential moving average of the weights over steps, which is what is validated and kept; 0: none")
     keep: Literal["best", "last"] = Field("best", description="which epoch's weights: the lowest validation loss, or the last")
     balance: Literal["none", "digit", "speaker"] = Field("none", description="draw recordings so that each digit, or each speaker, counts the same")
     amp: bool | Literal["bfloat16"] = Field(True, description="mixed precision on a GPU; bfloat16: on a processor that has such arithmetic as well")
-    checkpoint: int = Field(0, ge=0, description="save the state of the run every so many epochs, to go on from; 0: never")
+    checkpoint: int = Field(0, ge=0, description="save the state of the run every N epochs, to resume from; 0: never")
 
     @field_validator("version", mode="before")
     @classmethod
@@ -461,7 +461,7 @@ def _project_root(start: Path) -> Path:
 def find_path(
     path: str | Path,   # as given; relative paths count from here, or else from the project's folder
 ) -> Path:              # an existing path
-    "The file or folder meant by `path`; raises `FileNotFoundError` where it is in neither place."
+    "The file or folder meant by `path`; raises `FileNotFoundError` if it is in neither place."
     here, there = Path(path).expanduser(), project_root()/Path(path).expanduser()
     if here.exists(): return here
     if there.exists(): return there
@@ -522,7 +522,7 @@ def on_cluster(
     backend: str | None,    # dask or ray; none: this machine
     address: str = None,    # of Dask's scheduler (tcp://host:8786) or Ray's head node; none: workers started here
 ):
-    "joblib's work inside the block is done by these workers; raises `InputError` where they can't be reached."
+    "joblib's work inside the block is done by these workers; raises `InputError` if they can't be reached."
     import joblib
     if backend not in (None, "dask", "ray"): raise InputError(f"backend: {backend!r} given; expected dask or ray{nearest(backend, ('dask', 'ray'))}")
     if backend is None: yield

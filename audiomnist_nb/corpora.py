@@ -186,7 +186,7 @@ def scan(
     labelled: bool = True,  # only files whose digit is known; False: every sound file
     corrections: str | Path = None,   # table of wrong labels, see `correct`; none: data/corrections.csv, where it is there
 ) -> Recordings:            # sorted by path; `.left_out` says which files are not in it and why, `.speakers` what AudioMNIST's table says
-    "Find the recordings in a folder; raises `InputError` where there are none."
+    "Find the recordings in a folder; raises `InputError` if there are none."
     folder = Path(folder)
     if not folder.exists(): raise FileNotFoundError(f"{folder}: no such folder")
     if not folder.is_dir(): raise InputError(f"{folder}: expected a folder of recordings, found a file")
@@ -302,7 +302,7 @@ def synthesize(
     speakers: int = 8,     # number of synthetic speakers (of mbrola: voices, see below)
     takes: int = 2,        # recordings of each digit by each speaker
     seed: int = 0,         # other seeds, other speakers
-    jobs: int = -1,        # processes; -1: one a core
+    jobs: int = -1,        # processes; -1: all cores
     engine: str = "espeak",   # espeak, neural or mbrola (see below)
     styles: str | Path = None,   # folder of voices for the neural engine (none: the five that it comes with) or for mbrola (none: where Debian puts them)
 ) -> Recordings:           # speakers x 10 x takes recordings, 16-bit WAV; less where a voice of mbrola lacks the sounds of a digit
@@ -457,7 +457,7 @@ _LEFT_OUT = set("it1 it2 in1 in2 tl1 hn1 cn1 ro1 cz1 jp1 ca1 hb1 de4".split())
 def read_diphones(
     path: Path,        # a database of MBROLA
 ) -> Diphones:
-    "What a voice can say, by the header of its database; raises `InputError` where there is none."
+    "What a voice can say, by the header of its database; raises `InputError` if there is none."
     with path.open("rb") as file: header = file.read(2**20)
     at, diphones = 27, set()
     try:
@@ -482,7 +482,7 @@ def _mbrola(styles: str) -> tuple[Diphones, ...]:
 
 # %% ../nbs/00_corpora.ipynb #003caec5
 def _say_mbrola(path: Path, digit: int, take: int, seed: int, speaker: int, styles: str) -> None:
-    "Write one take: every so many speakers the same database, with another vocal tract, pitch and pace"
+    "Write one take: after all databases, each again with another vocal tract, pitch and pace"
     voices = _mbrola(styles)
     voice, who, rng = voices[speaker % len(voices)], np.random.default_rng([seed, speaker]), np.random.default_rng([seed, speaker, digit, take])
     tract, pitch, pace = who.uniform(0.92, 1.08), voice.pitch*who.uniform(0.87, 1.17)*rng.uniform(0.94, 1.06), who.uniform(0.65, 1.0)

@@ -83,7 +83,7 @@ def fetch(
     attempts: int = 6,    # in a row without a single byte more
     wait: float = 1,      # after the first of them, s; each further one waits twice as long
 ) -> Path:                # the file
-    "Download a file, going on where an earlier call stopped; raises `InputError` where it can't be had."
+    "Download a file, going on where an earlier call stopped; raises `InputError` if it can't be had."
     path, tried, problem = Path(path), 0, None
     part = path.with_name(f"{path.name}.part")
     part.parent.mkdir(parents=True, exist_ok=True)
@@ -154,7 +154,7 @@ def miscounts(
 def verify(
     folder: str | Path,   # a corpus
     source: Source,       # what it should be
-    jobs: int = -1,       # threads; -1: one a core
+    jobs: int = -1,       # threads; -1: all cores
 ) -> list[str]:           # what differs; empty: nothing
     "Compare a corpus with what it should be: count, balance, names, sound and digest."
     folder, recordings = Path(folder), scan(folder)

@@ -43,7 +43,7 @@ def _captum():
 
 # %% ../nbs/03_explain.ipynb #7b4b218b
 def _silence(z: torch.Tensor) -> torch.Tensor:
-    "Where a path of integrated gradients begins: each recording's lowest value for a spectrogram, else zeros"
+    "The baseline of integrated gradients: each recording's lowest value for a spectrogram, else zeros"
     return torch.zeros_like(z) if z.ndim < 3 else z.amin(tuple(range(1, z.ndim)), keepdim=True).expand_as(z)
 
 # %% ../nbs/03_explain.ipynb #bb23b5f0
@@ -52,20 +52,20 @@ def integrated_gradients(
     z: torch.Tensor,        # (n, *shape) normalised features
     digits: torch.Tensor,   # (n,) whose logits
     steps: int = 32,        # points on the path
-) -> torch.Tensor:          # (n, *shape); their sum is the logit's difference to silence
+) -> torch.Tensor:          # (n, *shape); summing to the logit's change from silence
     "Gradients summed on the straight path from silence to the recording (Sundararajan et al., ICML 2017)."
     return _captum().IntegratedGradients(Logits(network)).attribute(z, _silence(z), digits, n_steps=steps, internal_batch_size=256).detach()
 
 # %% ../nbs/03_explain.ipynb #7df9cdac
 def _last_map(network: Network, z: torch.Tensor) -> nn.Module:
-    "The last layer whose output still has places: more than two axes, and not one value alone"
+    "The last convolution with positions left: more than two axes and more than one value"
     seen, hooks = [], []
     for layer in network.modules():
         if not list(layer.children()): hooks.append(layer.register_forward_hook(lambda layer, _, out: seen.append(layer) if out.ndim > 2 and out[0, 0].numel() > 1 else None))
     with torch.no_grad(): Logits(network)(z[:1])
     for hook in hooks: hook.remove()
     convolutions = [layer for layer in seen if isinstance(layer, (nn.Conv1d, nn.Conv2d))]
-    if not convolutions: raise InputError(f"Grad-CAM needs a convolution, and a {type(network).__name__} has none (allowed: integrated_gradients, lrp)")
+    if not convolutions: raise InputError(f"Grad-CAM needs a convolution, and {type(network).__name__} has none (allowed: integrated_gradients, lrp)")
     return convolutions[-1]
 
 # %% ../nbs/03_explain.ipynb #8608cb97
@@ -73,7 +73,7 @@ def grad_cam(
     network: Network,       # with convolutions
     z: torch.Tensor,        # (n, *shape) normalised features
     digits: torch.Tensor,   # (n,) whose logits
-) -> torch.Tensor:          # (n, *shape), 0 and more
+) -> torch.Tensor:          # (n, *shape), 0 or more
     "Channels of the last convolution weighted by their mean gradients (Selvaraju et al., ICCV 2017)."
     maps = _captum().LayerGradCam(Logits(network), _last_map(network, z)).attribute(z, digits, relu_attributions=True).detach()
     return nn.functional.interpolate(maps, z.shape[1:], mode="linear" if z.ndim == 2 else "bilinear")[:, 0]
@@ -145,9 +145,9 @@ def relevance_of(
     trained: TrainedModel,       # whose answers
     x: np.ndarray,               # (n, *shape) features
     method: str = "lrp",         # one of `METHODS`
-    digits: np.ndarray = None,   # (n,) which digits' logits, for the recording as it is; none: the answers
+    digits: np.ndarray = None,   # (n,) digits to explain, on the recording as it is; none: the answers
 ) -> np.ndarray:                 # (n, *shape) float32: above 0 speaks for the digit, below 0 against it
-    "What each value of the features did for an answer; raises `InputError` where the method can't say."
+    "How each feature value contributed to an answer; raises `InputError` if the method can't say."
     if method not in METHODS: raise InputError(f"method {method!r} is unknown{nearest(method, METHODS)} (allowed: {', '.join(METHODS)})")
     network = trained.network.eval()
     with torch.no_grad():
@@ -183,7 +183,7 @@ def relevant_sound(
     relevance: np.ndarray,       # (n_mels, n_frames) of its log-mel spectrogram, or (n,) of its waveform
     extractor: FeatureExtractor, # that made the features
 ) -> np.ndarray:                 # (n,) float32, the word as the features have it
-    "The recording with all of it faded out but what spoke for the answer."
+    "The recording, faded out except where it spoke for the answer."
     c, prepared = extractor.config, extractor.prepare(waveform)
     gain = np.maximum(relevance, 0)
     gain = (gain/(np.quantile(gain, 0.98) + 1e-12)).clip(0, 1)**0.5
@@ -212,10 +212,10 @@ def faithfulness(
     trained: TrainedModel,    # whose answers
     x: np.ndarray,            # (n, *shape) features
     relevance: np.ndarray,    # same shape
-    parts: tuple = (0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5),   # how much is taken away
+    parts: tuple = (0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5),   # shares removed
     seed: int = 0,            # of the random order
-) -> pd.DataFrame:            # index part; relevant first, at random, relevant last: the part of the answers that stays
-    "Take away the tiles that are said to be the most relevant, and as many at random: the answer should fall sooner."
+) -> pd.DataFrame:            # index part; relevant first, at random, relevant last: the share of answers unchanged
+    "Remove the tiles said to be most relevant, or as many at random: the former should change answers sooner."
     network = trained.network.eval()
     with torch.no_grad():
         z = network.cmvn(torch.from_numpy(x))
@@ -234,7 +234,7 @@ def faithfulness(
 def margin(
     table: pd.DataFrame,   # from `faithfulness`
 ) -> float:                # -1 to 1; 0: no better than chance
-    "How many of the answers more fall by relevance than at random, on average over the parts taken away."
+    "How many more answers change by relevance than at random, averaged over the parts removed."
     part, more = table.index.to_numpy(), (table["at random"] - table["relevant first"]).to_numpy()
     return float(((more[1:] + more[:-1])/2*np.diff(part)).sum()/(part[-1] - part[0]))
 
@@ -242,14 +242,14 @@ def margin(
 def plot_faithfulness(
     tables: dict[str, pd.DataFrame],   # method -> table
 ):                                     # a matplotlib figure
-    "The part of the answers that stays, against the part of the spectrogram taken away."
+    "The share of answers unchanged, against the share of the spectrogram removed."
     import matplotlib.pyplot as plt
     figure, axes = plt.subplots(1, len(tables), figsize=(3.2*len(tables), 2.7), sharey=True, layout="constrained", squeeze=False)
     for axis, (method, table) in zip(axes[0], tables.items()):
         for column, style in zip(table, ("C3.-", "C7.--", "C0.-")): axis.plot(100*table.index, 100*table[column], style, label=column)
-        axis.set(title=f"{method}: {100*margin(table):.0f} points", xlabel="taken away, %")
+        axis.set(title=f"{method}: {100*margin(table):.0f} points", xlabel="removed, %")
         axis.grid(alpha=0.3)
-    axes[0, 0].set(ylabel="answers that stay, %")
+    axes[0, 0].set(ylabel="answers unchanged, %")
     axes[0, 0].legend(fontsize=8)
     plt.close(figure)   # shown once, where it is returned
     return figure
@@ -260,9 +260,9 @@ def plot_average(
     digits: np.ndarray,      # (n,)
     speakers: np.ndarray,    # (n,) names
 ):                           # a matplotlib figure
-    "Mean relevance for each digit, and for each speaker over the bands alone."
+    "Mean relevance for each digit, and per band for each speaker."
     import matplotlib.pyplot as plt
-    share = relevance/(abs(relevance).sum((1, 2), keepdims=True) + 1e-12)   # every recording counts as much
+    share = relevance/(abs(relevance).sum((1, 2), keepdims=True) + 1e-12)   # all recordings count equally
     means = {digit: share[digits == digit].mean(0) for digit in np.unique(digits)}
     most = np.quantile(np.stack([abs(m) for m in means.values()]), 0.995) + 1e-12
     figure, axes = plt.subplots(3, 5, figsize=(8.5, 4.8), layout="constrained")

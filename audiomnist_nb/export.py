@@ -20,7 +20,7 @@ from .infer import Recogniser
 
 # %% ../nbs/03_export.ipynb #0d8c25a3
 class ConvolutionExtractor(FeatureExtractor):
-    "The features of `FeatureExtractor`, its Fourier transform made by a convolution."
+    "`FeatureExtractor` with its Fourier transform done by a convolution."
     def __init__(self,
         config: FeatureConfig,   # what to compute
     ):
@@ -39,14 +39,14 @@ class ConvolutionExtractor(FeatureExtractor):
 
 # %% ../nbs/03_export.ipynb #7fa55bfd
 def _part(x: torch.Tensor, first: torch.Tensor, n: int) -> torch.Tensor:
-    "(batch, n) samples of each row from its own `first` on; x reaches so far"
+    "(batch, n) samples of each row from its own `first` on; x is that long"
     return x.gather(1, first[:, None] + torch.arange(n))
 
 # %% ../nbs/03_export.ipynb #649c05ce
 def trimmed(
     x: torch.Tensor,         # (batch, n_samples), zeros after each one's end
     lengths: torch.Tensor,   # (batch,) samples of each
-    top_db: float,           # silence is so far below the loudest frame, dB
+    top_db: float,           # level of silence below the loudest frame, dB
     n_fft: int,              # frame, samples
     hop_length: int,         # step, samples
 ) -> tuple[torch.Tensor, torch.Tensor]:   # the words, zeros after them; their lengths
@@ -83,7 +83,7 @@ def centred_batch(
     valid = at < counts[:, None]
     ordered, place = near.where(valid, torch.inf).sort(1)[0], 0.2*(counts - 1).double()   # the 0.2 quantile
     low, high = (ordered.gather(1, rank.long()[:, None]) for rank in (place.floor(), place.ceil()))
-    near = (near - (low + (high - low)*(place - place.floor())[:, None])).clamp(min=1e-12)*valid   # an exporter takes an addition of 1e-12 for nothing
+    near = (near - (low + (high - low)*(place - place.floor())[:, None])).clamp(min=1e-12)*valid   # exporters drop an addition of 1e-12
     centre = ((first + (near*(at + 0.5)).sum(1)/near.sum(1))*hop_length).long()
     return _part(nn.functional.pad(x, (n, n)), centre + n - n//2, n)
 
@@ -141,8 +141,8 @@ def _onnx():
 def export_onnx(
     folder: str | Path,      # model folder; None: the model that comes with the package
     to: str | Path,          # the file, ending in .onnx
-) -> float:                  # the largest difference to torch's probabilities, at most 1e-4
-    "Write a model as one ONNX file and compare its answers with torch's; raises `InputError` where they differ."
+) -> float:                  # largest difference from torch's probabilities, at most 1e-4
+    "Write a model as one ONNX file and compare its answers with torch's; raises `InputError` if they differ."
     onnx, _ = _onnx()
     to, recogniser = Path(to), Recogniser.load(folder)
     if to.suffix != ".onnx": raise InputError(f"{to}: expected a file that ends in .onnx")
@@ -195,7 +195,7 @@ class ExportedModel:
 # %% ../nbs/03_export.ipynb #d0cdb920
 def disagreement(
     path: str | Path,          # .onnx file
-    recogniser: Recogniser,    # of the model that it was made of
+    recogniser: Recogniser,    # of the model it was made from
     waveforms: list[np.ndarray] = None,   # (n_samples,) at the model's rate; none: tones and noise of many lengths and levels
 ) -> float:                    # 0 to 1
     "The largest difference between the probabilities of an exported model and of its original."
@@ -211,7 +211,7 @@ RUNTIME = "onnxruntime-web@1.30.0"
 
 # %% ../nbs/03_export.ipynb #254894fc
 def fetch_runtime() -> Path:   # folder with its files
-    "onnxruntime-web, fetched by npm and kept in data/cache; raises `InputError` where that can't be done."
+    "onnxruntime-web, fetched by npm and kept in data/cache; raises `InputError` if that can't be done."
     kept = project_root()/"data/cache"/RUNTIME
     if kept.is_dir(): return kept
     if not shutil.which("npm"): raise InputError("the page needs onnxruntime-web, which npm fetches; install Node.js (https://nodejs.org), which brings npm")

@@ -27,7 +27,7 @@ class Predictions:
     recordings: list[Recording]      # in the order asked for
     probabilities: np.ndarray        # (n, 10) float32, each row sums to 1
     made: dict = field(default_factory=dict)   # which model answered
-    rejected: np.ndarray | None = None         # (n,) whether it is taken for no digit; None: not asked
+    rejected: np.ndarray | None = None         # (n,) whether rejected as no digit; None: not asked
 
     @property
     def digits(self) -> np.ndarray:
@@ -46,12 +46,12 @@ class Predictions:
 
     @property
     def right(self) -> np.ndarray:
-        "(n,) whether the answer is what the name tells; a rejected one is not right"
+        "(n,) whether the answer matches the name; a rejected one is not right"
         return np.array([r.digit == d for r, d in zip(self.recordings, self.digits)]) & self.answered
 
     @property
     def accuracy(self) -> float | None:
-        "Part of the recordings with known digits that is right, the rejected counted as wrong; None where none is known"
+        "Share of recordings with known digits that are right, rejected ones counting as wrong; None if none is known"
         return float(self.right[self.known].mean()) if self.known.any() else None
 
     @property
@@ -69,7 +69,7 @@ class Predictions:
         return f"accuracy: {self.accuracy:.4f} ({self.right.sum()}/{self.known.sum()}){rejected}"
 
     def table(self) -> pd.DataFrame:
-        "A row a recording: path, speaker, digit (empty: unknown), answer (empty: rejected), its probability, the probabilities of all"
+        "Per recording: path, speaker, digit (empty: unknown), answer (empty: rejected), its probability, the probabilities of all"
         answer = pd.Series(self.digits).where(self.answered).astype("Int64") if self.rejected is not None else self.digits
         frame = pd.DataFrame(dict(path=[show_path(r.path) for r in self.recordings], speaker=[r.speaker for r in self.recordings],
                                   digit=pd.array([r.digit for r in self.recordings], "Int64"), answer=answer, probability=self.probabilities.max(1)))
@@ -133,7 +133,7 @@ class Recogniser:
         features: FeatureConfig = None,   # needed for a reference folder; else checked against the model's own
         device: str = "cpu",              # where it computes
     ) -> "Recogniser":
-        "Open a model folder; raises `InputError` where it can't be used, or was trained with other features."
+        "Open a model folder; raises `InputError` if it can't be used, or was trained with other features."
         return cls(load(folder or default_model(), features), device)
 
     def probabilities(self,
@@ -145,9 +145,9 @@ class Recogniser:
     def predict(self,
         what: str | Path | list | np.ndarray,   # a file, a folder, a list of files, or a waveform (n_samples,)
         sr: int = None,                         # the waveform's sampling rate, Hz
-        reject: bool = False,                   # leave without an answer what is below the calibration's threshold
+        reject: bool = False,                   # give no answer below the calibration's threshold
     ) -> Predictions:
-        "Which digits are spoken; raises `InputError` where nothing can be read, or nothing says when to reject."
+        "Which digits are spoken; raises `InputError` if nothing can be read, or nothing says when to reject."
         if reject and not {"score", "threshold"} <= self.calibration.keys():
             raise InputError("the model has no calibration, so nothing says when to reject; make one: audiomnist calibrate --model FOLDER --data-path DATASET.npz")
         made = {key: self.trained.made.get(key) for key in ("version", "commit", "data")}

@@ -163,7 +163,7 @@ def _spectrogram(waveform: np.ndarray, sr: int):
 
 # %% ../nbs/03_listen.ipynb #79e95a95
 class LiveCurves(widgets.HTML):
-    "Training and validation curves that are drawn anew after every epoch: show it, then give it to `train` as `on_epoch`."
+    "Training and validation curves, redrawn after every epoch: show it, then give it to `train` as `on_epoch`."
     def __init__(self):
         super().__init__(value="no epoch yet")
         self.rows = []
@@ -216,7 +216,7 @@ def _shade(part: float) -> str:
 # %% ../nbs/03_listen.ipynb #e7ac39d3
 def mistakes(
     predictions: Predictions,    # with known digits
-    n: int = 10,                 # at most so many
+    n: int = 10,                 # at most
     file: str | Path = None,     # where wrong labels are noted, see `correct`; none: data/corrections.csv
 ):                               # an ipywidgets box
     "The mistakes that the model was surest of; a tick says that the label is wrong, and `scan` will know."

@@ -55,7 +55,7 @@ def fit_temperature(
 
 # %% ../nbs/03_reject.ipynb #1b483e43
 def _by_confidence(probabilities: np.ndarray, y: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    "Recordings, mean confidence and part right (NaN: none) in each of so many equal steps of confidence"
+    "Recordings, mean confidence and accuracy (NaN: none) in each of `bins` equal steps of confidence"
     confidence, right = probabilities.max(1), probabilities.argmax(1) == y
     step = np.clip(np.ceil(confidence*bins).astype(int) - 1, 0, bins - 1)   # (0, 1/bins], (1/bins, 2/bins], ...
     n = np.bincount(step, minlength=bins)
@@ -67,7 +67,7 @@ def ece(
     y: np.ndarray,               # (n,) digits
     bins: int = 15,              # equal steps of confidence
 ) -> float:                      # 0 (well calibrated) to 1
-    "Expected calibration error (Guo et al. 2017, eq. 3): how far confidence is from the part that is right, on average."
+    "Expected calibration error (Guo et al. 2017, eq. 3): how far confidence is from accuracy, on average."
     n, confidence, right = _by_confidence(probabilities, y, bins)
     return float(np.nansum(n*abs(confidence - right))/n.sum())
 
@@ -78,8 +78,8 @@ def plot_reliability(
     temperature: float,    # found by `fit_temperature`
     bins: int = 15,        # equal steps of confidence
 ):                         # a matplotlib figure
-    "The part that is right against confidence, before and after; numbers say how many recordings stand behind a bar."
-    import matplotlib.pyplot as plt   # here, because inference shares nothing with it
+    "Accuracy against confidence, before and after; numbers say how many recordings are behind a bar."
+    import matplotlib.pyplot as plt   # here, because inference doesn't need it
     figure, axes = plt.subplots(1, 2, figsize=(7, 3.2), sharey=True, layout="constrained")
     for axis, title, t in zip(axes, ("before", f"temperature {temperature:.2f}"), (1, temperature)):
         n, confidence, right = _by_confidence(tempered(logs, t), y, bins)
@@ -107,7 +107,7 @@ class Sound(NamedTuple):
 
 # %% ../nbs/03_reject.ipynb #fb63c3cb
 def _tone(seconds: np.ndarray, pitch: float, n: int, rng: np.random.Generator) -> np.ndarray:
-    "A tone of n harmonics, each weaker than the one below by about its number"
+    "A tone of n harmonics, the k-th about k times weaker than the first"
     return sum(np.sin(2*np.pi*k*pitch*seconds + rng.uniform(0, 2*np.pi))*rng.uniform(0.3, 1)/k for k in range(1, n + 1))
 
 # %% ../nbs/03_reject.ipynb #8c3f8b62
@@ -152,7 +152,7 @@ _CODAS = "b ck d f g k l m n nd ng nt p r rd rk rn s sh sk st t th v x z".split(
 def made_up_word(
     rng: np.random.Generator,   # draws
 ) -> str:                       # one to three syllables, as English might spell them
-    "A word that is spelt like no digit and none of `OTHER_WORDS`; by chance, one of two thousand sounds like a digit."
+    "A word that is spelt like no digit and none of `OTHER_WORDS`; by chance, one in two thousand sounds like a digit."
     while (word := "".join(str(rng.choice(part)) for _ in range(rng.choice([1, 2, 3], p=[0.6, 0.33, 0.07])) for part in (_ONSETS, _VOWELS, _CODAS))) in (*WORDS, *OTHER_WORDS): pass
     return word
 
@@ -160,7 +160,7 @@ def made_up_word(
 @lru_cache(1)   # the folds of a validation share them
 def outliers(
     n: int,                    # how many
-    features: FeatureConfig,   # how they are seen
+    features: FeatureConfig,   # their settings
     seed: int = 0,             # other seeds, other words, voices and noises
 ) -> np.ndarray:               # (n, *shape) float32 features
     "Sounds without a digit, for a network to be undecided about: five of six are made-up words, each in its own voice."
@@ -182,7 +182,7 @@ def last_hidden(
     last = [layer for layer in network.modules() if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d))][-1]
     handle = last.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0].flatten(2).mean(2) if inputs[0].ndim > 2 else inputs[0]))
     network.eval()
-    ask = (lambda x: network.logits(network.cmvn(x))) if isinstance(network, Network) else network   # of several views the recording itself
+    ask = (lambda x: network.logits(network.cmvn(x))) if isinstance(network, Network) else network   # the recording itself, not its views
     try:
         for batch in batches(x, "last layer"): ask(batch)
     finally: handle.remove()
@@ -192,7 +192,7 @@ def last_hidden(
 class Clouds(NamedTuple):
     "Where each digit's recordings lie in a network's last hidden layer."
     means: torch.Tensor    # (classes, units) their centres
-    whiten: torch.Tensor   # (units, units) after which their spread is the same in all directions
+    whiten: torch.Tensor   # (units, units) makes their spread the same in all directions
 
     @classmethod
     def of(cls,
@@ -228,7 +228,7 @@ def score_of(
 # %% ../nbs/03_reject.ipynb #8cf1e9c6
 @dataclass
 class Heard:
-    "What a network said to digits that it didn't learn from, and to sounds that are none."
+    "A network's outputs for digits that it didn't learn from, and for other sounds."
     logs: torch.Tensor         # (n, classes) log-probabilities of the digits
     y: np.ndarray              # (n,) which digits
     cloud: np.ndarray          # (n,) how near each is to the nearest cloud
@@ -268,7 +268,7 @@ def hear(
 # %% ../nbs/03_reject.ipynb #b2fd1b29
 def choose_threshold(
     scores: np.ndarray,   # (n,) of digits
-    keep: float = 0.97,   # the part of them that shall have an answer
+    keep: float = 0.97,   # the share of them to answer
 ) -> float:
     "The highest threshold that leaves at least that part of the scores at or above it."
     if not 0 < keep <= 1: raise InputError(f"keep: {keep} given; expected a part above 0 and at most 1")
@@ -290,7 +290,7 @@ class Calibration(Settings):
     @classmethod
     def of(cls,
         heard: Heard,           # of voices that were not trained on
-        keep: float = 0.97,     # the part of the digits that shall have an answer
+        keep: float = 0.97,     # the share of the digits to answer
         found: "Calibration" = None,   # temperature, score and threshold found elsewhere, to be tested on these
     ) -> "Calibration":
         "Find temperature, score and threshold, and measure them."
@@ -307,7 +307,7 @@ def plot_roc(
     heard: Heard,               # digits and other sounds
     calibration: Calibration,   # its threshold is marked by a dot on each curve
 ):                              # a matplotlib figure
-    "For each kind of sound, the part of the digits that is answered against the part of the sounds that is."
+    "For each kind of sound, the share of digits answered against the share of sounds answered."
     import matplotlib.pyplot as plt
     from sklearn.metrics import roc_curve
     figure, axis = plt.subplots(figsize=(4.6, 3.6), layout="constrained")
@@ -328,7 +328,7 @@ def validation_rows(
     trained: TrainedModel,   # says who was kept for validation
     dataset: Dataset,        # the one it was trained on, or one of other speakers
 ) -> np.ndarray:             # row numbers
-    "Rows of speakers that the model has not learned from; raises `InputError` where there are none, or nothing says so."
+    "Rows of speakers that the model has not learned from; raises `InputError` if there are none, or nothing says so."
     if dataset.speaker is None: raise InputError("the dataset doesn't say who speaks; calibration needs speakers that were not trained on")
     known = trained.made.get("training_speakers")
     if known is None:   # a model of an earlier version
@@ -361,7 +361,7 @@ def hear_apart(
 def calibrate(
     folder: str | Path,           # model folder of this project; the calibration is written into it
     dataset: Dataset,             # the one it was trained on, or one of other speakers
-    keep: float = 0.97,           # the part of the digits that shall have an answer
+    keep: float = 0.97,           # the share of the digits to answer
     n_sounds: int = 60,           # other sounds of each kind
     seed: int = 0,                # of these sounds
     report: str | Path = None,    # where reliability.png, roc.png and metrics.json go

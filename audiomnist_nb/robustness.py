@@ -65,10 +65,10 @@ def _labelled(recordings: list[Recording], sr: int) -> tuple[list[Recording], li
 # %% ../nbs/03_robustness.ipynb #b69ac4c4
 def robustness(
     recogniser: Recogniser,          # the model
-    recordings: list[Recording],     # of speakers it was not trained on; those with a digit count
+    recordings: list[Recording],     # of speakers new to it; unlabelled ones are left out
     seed: int = 0,                   # of rooms and noise
-    jobs: int = 1,                   # threads; -1: one a core
-) -> pd.DataFrame:                   # a row a condition: condition, value, accuracy, low, high, right, n, lost
+    jobs: int = 1,                   # threads; -1: all cores
+) -> pd.DataFrame:                   # per condition: condition, value, accuracy, low, high, right, n, lost
     "Accuracy as recorded, under each condition, and for each speaker; `lost` is against the recordings as they are."
     kept, waveforms = _labelled(recordings, recogniser.trained.features.resampling_rate)
     digits, speakers = np.array([r.digit for r in kept]), np.array([str(r.speaker) for r in kept])
@@ -120,10 +120,10 @@ def plot_robustness(
 # %% ../nbs/03_robustness.ipynb #13c24ded
 def draw(
     recordings: list[Recording],   # from `corpora.scan`
-    limit: int | None,             # at most so many; none: all
+    limit: int | None,             # at most; none: all
     seed: int = 0,                 # draws which
 ) -> list[Recording]:              # in their order
-    "All recordings, or so many drawn from them."
+    "All recordings, or `limit` drawn from them."
     if limit is None or limit >= len(recordings): return list(recordings)
     if limit < 1: raise InputError(f"limit: {limit} given; 1 or more recordings can be drawn")
     return [recordings[i] for i in sorted(np.random.default_rng(seed).choice(len(recordings), limit, replace=False))]
@@ -132,7 +132,7 @@ def draw(
 def save_robustness(
     table: pd.DataFrame,     # from `robustness`
     folder: str | Path,      # made if it is not there
-    about: dict,             # what metrics.json tells beside the table: model, data, limit, seed
+    about: dict,             # what else metrics.json holds: model, data, limit, seed
 ) -> Path:                   # the folder
     "Write robustness.csv, robustness.png and metrics.json into a report folder."
     folder, degraded = Path(folder), table[table.condition.isin(list(CONDITIONS))]

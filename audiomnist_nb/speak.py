@@ -59,7 +59,7 @@ class Recorder(anywidget.AnyWidget):
     limit = traitlets.Float(60, min=0.1, max=600, help="longest recording, s").tag(sync=True)
     waveform = traitlets.Any(None, allow_none=True, help="the last recording, (n_samples,) float32 in [-1, 1], without the silence around what was said")
     sr = traitlets.Int(0, help="its sampling rate, Hz").tag(sync=True)
-    answers = traitlets.List(help="what the page shows: a dict a word, of digit (None: no digit) and ten probabilities").tag(sync=True)
+    answers = traitlets.List(help="what the page shows; per word: digit (None: no digit) and ten probabilities").tag(sync=True)
     note = traitlets.Unicode("", help="a line beside the button").tag(sync=True)
     error = traitlets.Unicode("", help="why there is no recording").tag(sync=True)
     takes = traitlets.Int(0, help="recordings so far").tag(sync=True)
@@ -84,7 +84,7 @@ def answer(
     recogniser: Recogniser,   # who answers
     waveform: np.ndarray,     # (n_samples,) one or several words
     sr: int,                  # its sampling rate, Hz
-) -> list[dict]:              # a dict a word: digit (None: no digit), probabilities, start and end in samples
+) -> list[dict]:              # per word: digit (None: no digit), probabilities, start and end in samples
     "Every word's digit, in order; where the model is calibrated, what is below its threshold is no digit."
     reject = {"score", "threshold"} <= recogniser.calibration.keys()
     def one(start, end):
@@ -99,7 +99,7 @@ def save_take(
     digit: int,             # what was said, 0 to 9
     speaker: str,           # by whom: letters, digits, - and _
     folder: str | Path = None,   # the file goes to <folder>/<speaker>/; none: data/test
-) -> Path:                  # the file, <digit>_<speaker>_<take>.wav, 16 bits; never one that was there
+) -> Path:                  # the file, <digit>_<speaker>_<take>.wav, 16 bits; never overwritten
     "File a recording under the naming scheme."
     if not 0 <= digit <= 9: raise InputError(f"digit: {digit} given; expected 0 to 9")
     if not re.fullmatch(r"[\w-]+", speaker): raise InputError(f"speaker: {speaker!r} given; expected a name of letters, digits, - and _")
@@ -140,7 +140,7 @@ def microphone(
 def prompts(
     takes: int,     # of each digit
     seed: int = 0,  # draws the order
-) -> list[int]:     # 10*takes digits; nobody says them as a row of numbers
+) -> list[int]:     # 10*takes digits, not in counting order
     "The digits to be said, shuffled."
     if takes < 1: raise InputError(f"takes: {takes} given; expected 1 or more")
     return np.random.default_rng(seed).permutation(np.repeat(np.arange(10), takes)).tolist()
@@ -197,7 +197,7 @@ def record_word(
     limit: float = 10,    # longest recording, s
     device: str = None,   # a microphone's name or number; none: the system's
 ) -> tuple[np.ndarray, int]:   # waveform (n_samples,) float32, sampling rate in Hz
-    "Record by the machine's microphone until a word has ended; raises `InputError` where there is none."
+    "Record from the microphone until a word has ended; raises `InputError` if there is no microphone."
     sounddevice = _sounddevice()
     try:
         sr = int(sounddevice.query_devices(device, "input")["default_samplerate"])

@@ -65,7 +65,7 @@ def write_folds(
 def read_folds(
     path: str | Path,   # a CSV file with the columns speaker (or path), fold, role
 ) -> pd.DataFrame:      # the same, all text: speaker 01 stays 01
-    "A table of folds from a file; raises `InputError` where it is none."
+    "A table of folds from a file; raises `InputError` if it isn't one."
     if not Path(path).is_file(): raise FileNotFoundError(f"{path}: no such file of folds")
     try: table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     except ValueError as e: raise InputError(f"{path}: not readable as CSV: {e}") from e   # pandas' own errors are ValueErrors
@@ -95,7 +95,7 @@ def folds_of(
     table: pd.DataFrame,   # columns speaker or path, fold, role
     dataset: Dataset,      # with speakers or paths
 ) -> list[Fold]:           # in the table's order
-    "Row numbers of each fold; raises `InputError` where the table names someone who is not in the dataset."
+    "Row numbers of each fold; raises `InputError` if the table names someone who is not in the dataset."
     keys, who = _keys(dataset, table), "speaker" if "speaker" in table else "path"
     there = pd.Series(np.arange(len(keys))).groupby(keys).apply(np.array)
     if unknown := sorted(set(table[who]) - set(there.index)):
@@ -124,14 +124,14 @@ def matching(
 def rows_digest(
     *parts: np.ndarray,   # row numbers
 ) -> str:                 # 16 hexadecimal digits
-    "What tells one division of the rows from another."
+    "A digest that identifies a split of the rows."
     return hashlib.sha256(b"".join(np.int64(part).tobytes() + b"|" for part in parts)).hexdigest()[:16]
 
 def split_rows(
     dataset: Dataset,      # with speakers, unless `split: random`
     config: TrainConfig,   # `split`, `fold`, `eval_split`, `eval_speakers` and `split_seed` count
 ) -> tuple[np.ndarray, np.ndarray]:   # row numbers for training and for validation
-    "Divide the rows; raises `InputError` where speakers are unknown or a side would be empty."
+    "Divide the rows; raises `InputError` if speakers are unknown or a side would be empty."
     part, seed = config.eval_split, config.split_seed
     own = dataset.own
     if not len(own): raise InputError("the dataset holds nothing but varied copies, which are for training only; join it with the recordings themselves")
@@ -165,7 +165,7 @@ def _some(speakers: np.ndarray) -> str:
 # %% ../nbs/02_train.ipynb #a513addf
 def make_optimizer(
     config: OptimizerConfig,   # name and parameters
-    network: nn.Module,        # whose weights it moves
+    network: nn.Module,        # what it trains
 ) -> torch.optim.Optimizer:
     "The optimizer that the settings name, in its fused form where PyTorch has one: one pass over the weights a step."
     cls, params = torch_class("optimizer", config.type), dict(config.params)
@@ -181,7 +181,7 @@ def draw_rows(
     order: torch.Generator,   # draws
     n: int = None,            # how many; default: all
 ) -> torch.Tensor:            # (n,) row numbers
-    "The rows of an epoch: each recording once and some of the outliers, which come last and are -1; or drawn so that each digit (speaker) has the same chance, and the outliers that of one more."
+    "The rows of an epoch: each recording once plus some of the outliers (the last rows, label -1); or drawn so that all digits (speakers) are equally likely, the outliers counting as one more."
     if n is None: n = len(y)
     if balance == "none":
         recordings = int((y >= 0).sum())
@@ -196,7 +196,7 @@ def product_type(
     amp: bool | str,        # the setting
     device: torch.device,   # where the network is
 ) -> torch.dtype:           # float16, bfloat16 or float32
-    "The numbers that a network multiplies in training."
+    "The dtype of a network's products in training."
     if amp == "bfloat16":
         if device.type != "cpu" or torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported(): return torch.bfloat16
         logger.warning("this processor has no bfloat16 arithmetic; float32 is used, which takes longer")
@@ -228,7 +228,7 @@ class _Sum(torch.autograd.Function):
     def backward(ctx, gradient): return _Sum.apply(gradient)
 
 class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
-    "BatchNorm over a batch that lies in several processes; PyTorch's own of this kind needs a GPU."
+    "BatchNorm over a batch split among processes; PyTorch's SyncBatchNorm needs a GPU."
     def _check_input_dim(self, x): pass
 
     def forward(self,
@@ -249,7 +249,7 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 # %% ../nbs/02_train.ipynb #4bf09d04
 class Trainer:
-    "A network with all that moves its weights; the whole state of a run."
+    "A network and what updates its weights: the whole state of a run."
     def __init__(self,
         network: Network,      # trained in place
         config: TrainConfig,   # optimizer, scheduler, batches, augmentation, seed
@@ -274,12 +274,12 @@ class Trainer:
         self.scheduler = self._make_scheduler()
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.averaging), use_buffers=True) if config.averaging else None
         self.rng, self.step = torch.Generator().manual_seed(config.seed), 0
-        self.own_rng = torch.Generator() if self.team else self.rng   # draws what one process's recordings meet
+        self.own_rng = torch.Generator() if self.team else self.rng   # draws for this process's recordings
         self.products = product_type(config.amp, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.products is torch.float16)
 
     def _add_outliers(self, train: Dataset) -> None:
-        "Put sounds without a digit behind the recordings: label -1, and all by one speaker, where speakers count; an epoch has up to a fifth as many as recordings"
+        "Append sounds without a digit to the recordings: label -1, all by one speaker, if speakers are known; an epoch has at most a fifth as many as recordings"
         if train.config is None: raise InputError("outliers need to know how the features of the dataset were made: give its settings (data_config, --data-config), or set outliers: 0")
         x = torch.from_numpy(outliers(self.config.outliers, train.config)).to(self.x)
         self.shown += min(len(x), self.shown//5)
@@ -298,7 +298,7 @@ class Trainer:
         "The network whose weights are validated and kept: the average, where there is one"
         return self.average.module if self.average else self.network
 
-    def epoch(self) -> dict:   # train_loss, train_accuracy: means over the epoch, while the weights move
+    def epoch(self) -> dict:   # train_loss, train_accuracy: means over the epoch, as the weights change
         "One pass over the training data."
         self.network.train()
         if self.team: self._reseed()
@@ -309,16 +309,16 @@ class Trainer:
             totals += self._step(self.x[own], self.y[own], len(own)*self.team.num_processes/len(rows) if self.team else 1)
             self._schedule("step")
         if self.team: totals = self.team.reduce(totals, "sum")
-        return dict(train_loss=float(totals[0])/self.shown, train_accuracy=float(totals[1])/int((self.y[shown] >= 0).sum()))   # an outlier is never right
+        return dict(train_loss=float(totals[0])/self.shown, train_accuracy=float(totals[1])/int((self.y[shown] >= 0).sum()))   # outliers don't count
 
     def _reseed(self) -> None:
-        "Each process draws what its epoch's number and its own say, so that all of them can go on after a break"
+        "Seed each process by its epoch's number and its own, so that all can resume after an interruption"
         seed = self.config.seed + 1 + self.team.process_index + 1_000_003*(self.step//self.steps)
         self.own_rng.manual_seed(seed)
         torch.manual_seed(seed)
 
     def _step(self, x: torch.Tensor, y: torch.Tensor, share: float = 1) -> torch.Tensor:
-        "Move the weights once; summed loss and number of right answers of the batch, or of this process's share of it (1: as much as the others)"
+        "Update the weights once; summed loss and number of right answers of the batch, or of this process's share of it (1: an equal share)"
         c, classes = self.config, self.config.model.layers.output_size
         wanted = (1 - c.label_smoothing)*nn.functional.one_hot(y.clamp(0), classes) + c.label_smoothing/classes
         if c.outliers: wanted = torch.where(y[:, None] < 0, 1/classes, wanted)
@@ -347,7 +347,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def _warm_up(self):
-        "A step with the learning rate that the warm-up leaves of the scheduled one"
+        "A step at the scheduled learning rate, scaled by the warm-up"
         part = min(1, (self.step + 1)/(self.config.warmup*self.steps + 1e-9))
         scheduled = [group["lr"] for group in self.optimizer.param_groups]
         for group in self.optimizer.param_groups: group["lr"] = group["lr"]*part
@@ -361,23 +361,23 @@ class Trainer:
         "Bring the learning rate to where it was."
         self.step = steps
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")   # PyTorch misses the optimizer's steps
+            warnings.simplefilter("ignore")   # PyTorch expects optimizer steps
             for row in history:
                 for _ in range(self.steps): self._schedule("step")
                 self._schedule("epoch", row["valid_loss"])
 
     def _schedule(self, when: str, loss: float = None) -> None:
-        "Move the learning rate, if now is the time"
+        "Update the learning rate, if it is time"
         if self.scheduler is None or self.config.scheduler.every != when: return
         if isinstance(self.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau): self.scheduler.step(loss)
         else: self.scheduler.step()
 
 # %% ../nbs/02_train.ipynb #819988ac
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    "The optimizer's memory as named tensors"
+    "The optimizer's state as named tensors"
     memory = {f"optimizer.{i}.{key}": value for i, state in optimizer.state_dict()["state"].items() for key, value in state.items()}
     odd = [key for key, value in memory.items() if not isinstance(value, (torch.Tensor, int, float))]
-    if odd: raise InputError(f"checkpoint: the memory of {type(optimizer).__name__} can't be saved; set checkpoint: 0 or take another optimizer")
+    if odd: raise InputError(f"checkpoint: the state of {type(optimizer).__name__} can't be saved; set checkpoint: 0 or take another optimizer")
     return {key: value if isinstance(value, torch.Tensor) else torch.tensor(value, dtype=torch.float64) for key, value in memory.items()}
 
 # %% ../nbs/02_train.ipynb #3f947842
@@ -386,9 +386,9 @@ def save_checkpoint(
     trainer: Trainer,     # the state of the run
     history: list[dict],  # its epochs
     weights: dict,        # the best so far
-    mark: str,            # tells the run's settings and data
+    mark: str,            # digest of settings and data
 ) -> None:
-    "Write all that is needed to go on."
+    "Write all that resuming needs."
     parts = dict(network=trainer.network.state_dict(), weights=weights, average=trainer.average.state_dict() if trainer.average else {},
                  random=dict(rows=trainer.rng.get_state(), torch=torch.get_rng_state(), **({"cuda": torch.cuda.get_rng_state()} if trainer.device.type == "cuda" else {})))
     tensors = {f"{part}.{key}": value for part, values in parts.items() for key, value in values.items()} | _optimizer_tensors(trainer.optimizer)
@@ -402,14 +402,14 @@ def load_checkpoint(
     folder: Path,       # where `save_checkpoint` wrote
     trainer: Trainer,   # a new one with the same settings and data; takes the state
     mark: str,          # as given to `save_checkpoint`
-) -> tuple[list[dict], dict | None]:   # history and best weights; empty and None where there is nothing to take up
-    "Take up an interrupted run."
+) -> tuple[list[dict], dict | None]:   # history and best weights; empty and None if there is nothing to resume
+    "Resume an interrupted run."
     if not (folder/"state.json").is_file(): return [], None
     try: state = json.loads((folder/"state.json").read_text(encoding="utf-8"))
     except ValueError: state = {}
     if "mark" not in state: raise InputError(f"{folder}: not readable as a checkpoint; remove it, and training starts anew")
     if state["mark"] != mark:
-        logger.warning("%s: the checkpoint is of other settings or data; starting anew", show_path(folder))
+        logger.warning("%s: the checkpoint has other settings or data; starting over", show_path(folder))
         return [], None
     tensors = load_file(folder/"tensors.safetensors")
     part = lambda name: {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
@@ -426,7 +426,7 @@ def load_checkpoint(
     trainer.rng.set_state(tensors["random.rows"])
     torch.set_rng_state(tensors["random.torch"])
     if "random.cuda" in tensors: torch.cuda.set_rng_state(tensors["random.cuda"])
-    logger.info("taken up after epoch %d", len(state["history"]))
+    logger.info("resumed after epoch %d", len(state["history"]))
     return state["history"], {key: value.to(trainer.device) for key, value in part("weights").items()}
 
 # %% ../nbs/02_train.ipynb #c91c30e8
@@ -445,10 +445,10 @@ def fit(
     train: Dataset,        # what it learns from
     valid: Dataset,        # what chooses the epoch
     config: TrainConfig,   # all else
-    folder: Path = None,   # where checkpoints go, and where an interrupted run is taken up
+    folder: Path = None,   # where checkpoints go, and where an interrupted run resumes
     on_epoch=None,         # called with each epoch's row, a dict; what it raises ends the training
-) -> pd.DataFrame:         # a row an epoch: train_loss, train_accuracy, valid_loss, valid_accuracy, lr, seconds
-    "Train a network; raises `InputError` where the loss is no number from the start."
+) -> pd.DataFrame:         # per epoch: train_loss, train_accuracy, valid_loss, valid_accuracy, lr, seconds
+    "Train a network; raises `InputError` if the loss isn't finite in epoch 1."
     with seeded(config.seed + rank()):
         trainer = Trainer(network, config, train)
         valid_x, valid_y = (torch.from_numpy(a).to(trainer.device) for a in (valid.x, valid.y))
@@ -465,7 +465,7 @@ def fit(
                 logger.info("epoch %(epoch)d: training loss %(train_loss).4f accuracy %(train_accuracy).4f, validation loss %(valid_loss).4f accuracy %(valid_accuracy).4f", row)
                 if not np.isfinite(row["valid_loss"]):
                     if weights is None: raise InputError(f"the loss is {row['valid_loss']} after epoch 1; lower optimizer.params.lr")
-                    logger.warning("stopped: the loss is %s in epoch %d; an epoch before is kept", row["valid_loss"], epoch)
+                    logger.warning("stopped: the loss is %s in epoch %d; an earlier one is kept", row["valid_loss"], epoch)
                     break
                 if on_epoch: on_epoch(row)
                 best = min(history, key=lambda r: r["valid_loss"])["epoch"]
@@ -484,7 +484,7 @@ def plot_history(
     kept: int = None,        # the epoch whose weights were kept; none: the lowest validation loss
 ):                           # a matplotlib figure
     "Training and validation curve; the epoch kept is marked."
-    import matplotlib.pyplot as plt   # here, because inference shares nothing with it
+    import matplotlib.pyplot as plt   # here, because inference doesn't need it
     figure, axis = plt.subplots(figsize=(5.5, 3), layout="constrained")
     history[[f"train_{what}", f"valid_{what}"]].plot(ax=axis, marker="." if len(history) < 40 else None)
     axis.axvline(kept or history.valid_loss.idxmin(), color="grey", linestyle=":", label="epoch kept")
@@ -499,9 +499,9 @@ def plot_history(
 @dataclass
 class Run:
     "A finished training run."
-    config: TrainConfig      # what decided it
-    trained: TrainedModel    # with the best epoch's weights
-    history: pd.DataFrame    # a row an epoch, from `fit`
+    config: TrainConfig      # its settings
+    trained: TrainedModel    # with the kept epoch's weights
+    history: pd.DataFrame    # per epoch, from `fit`
     metrics: dict            # what metrics.json holds
 
     def save(self,
@@ -509,7 +509,7 @@ class Run:
         reports: str | Path = None,  # where given, metrics.json goes to <reports>/<name>_v<version>
         plot: bool = False,          # also loss.png and accuracy.png
     ) -> Path:                       # the model's folder
-        "Write the model, and the record of its training; of several processes, the first one does."
+        "Write the model and the record of its training; with several processes, the first does."
         if rank(): return Path(models)/self.config.experiment
         model = save(self.trained, Path(models)/self.config.experiment)
         if reports:
@@ -526,15 +526,15 @@ def train(
     dataset: Dataset,      # features and digits
     config: TrainConfig,   # all that decides what comes out
     rows: tuple[np.ndarray, np.ndarray] = None,   # for training and for validation; default: as `config.split` says
-    folder: Path = None,   # where checkpoints go, and where an interrupted run is taken up
+    folder: Path = None,   # where checkpoints go, and where an interrupted run resumes
     on_epoch=None,         # called after each epoch, see `fit`
 ) -> Run:
-    "Split, build, fit, and account for it; raises `InputError` where settings and data don't fit."
+    "Split, build, fit and record; raises `InputError` if settings and data don't match."
     classes = config.model.layers.output_size
     if not 0 <= dataset.y.min() <= dataset.y.max() < classes:
         raise InputError(f"model.layers.output_size is {classes}, but the dataset has labels {dataset.y.min()} to {dataset.y.max()}")
     train_rows, valid_rows = rows or split_rows(dataset, config)
-    if not len(valid_rows): raise InputError("nothing is left for validation: of those kept for it, the dataset holds varied copies only; join it with their recordings")
+    if not len(valid_rows): raise InputError("nothing is left for validation: of those speakers, the dataset has only varied copies; join it with their recordings")
     network = build(config.model, dataset.x.shape[1:], config.seed, dataset.config)
     logger.info("experiment %s on %r (digest %s): %s", config.experiment, dataset, dataset.digest, config.model_dump_json())
     logger.info("training on %d recordings, validation on %d, split by %s", len(train_rows), len(valid_rows), config.split)

@@ -24,7 +24,7 @@ def sides(rows: list[dict]) -> list[tuple[str, float, float, dict]]:
 def main(path: Path):
     run, groups = json.loads(path.read_text(encoding="utf-8")), {}
     for row in run["benchmarks"]: groups.setdefault(row["group"], []).append(row)
-    lines = [f"Measured side by side in one run on {run['machine_info']['cpu'].get('count', '?')} cores, {run['datetime'][:10]}: medians, and how many times as long as the first or the same thing here.", ""]
+    lines = [f"Measured side by side in one run on {run['machine_info']['cpu'].get('count', '?')} cores, {run['datetime'][:10]}: medians, and ratios to this package's time for the same task, or to the first row.", ""]
     for group, rows in groups.items():
         lines += [f"| {group} | time | ratio | |", "|---|---|---|---|"]
         lines += [f"| {name} | {f'{seconds:.2f} s' if seconds > 0.5 else f'{1000*seconds:.2f} ms'} | {ratio:.2f} | {', '.join(f'{key} {value}' for key, value in more.items())} |" for name, seconds, ratio, more in sides(rows)]

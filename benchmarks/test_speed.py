@@ -98,7 +98,7 @@ def _steps(model, shape, batchsize, who, connection):
         connection.send(True)
 
 
-@pytest.mark.benchmark(group="a training step")
+@pytest.mark.benchmark(group="a training step (network, input shape, batch size)")
 @pytest.mark.parametrize("model, shape, batchsize", [("FCNN", (20,), 32), ("CNN", (20, 200), 100)])
 @pytest.mark.parametrize("who", ["audiomnist_nb", "audiomnist_nb, bfloat16", "reference"])
 def test_training_step(benchmark, model, shape, batchsize, who):
@@ -113,14 +113,14 @@ def test_training_step(benchmark, model, shape, batchsize, who):
     process.join()
 
 
-@pytest.mark.benchmark(group="answers of the model in the box, from the file on")
+@pytest.mark.benchmark(group="answers of the packaged model, from file to digit, for 1 and 64 recordings")
 @pytest.mark.parametrize("n", [1, 64])
 def test_latency(benchmark, voices, n):
     recogniser, recordings = Recogniser.load(), scan(voices)[:n]
     benchmark.pedantic(lambda: recogniser.predict(recordings), rounds=10, iterations=1, warmup_rounds=2)
 
 
-@pytest.mark.benchmark(group="audiomnist infer on 56 files, cold (reference: its features alone)")
+@pytest.mark.benchmark(group="audiomnist infer on 56 files, cold start (the reference: features only)")
 @ours
 def test_cold_start(benchmark, voices, child, tmp_path, who):
     (tmp_path/"test").mkdir()
