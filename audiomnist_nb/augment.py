@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
 from torch import nn
 from tqdm import tqdm
 
+from .cache import content_digest
 from .config import AugmentConfig, FeatureConfig, InputError, WaveformAugmentConfig, logger, nearest, provenance, show_path
 from .corpora import Recording
-from .features import Dataset, FeatureExtractor, band_centres, by_threads, features_of, fix_length, read_audio, resample, stays_here, warped_bands
+from .features import Dataset, FeatureExtractor, band_centres, by_threads, by_workers, features_of, fix_length, read_audio, resample, stays_here, warped_bands
 
 # %% ../nbs/01_augment.ipynb #234cc6ec
 def _library():
@@ -214,8 +214,9 @@ def augment_waveform(
 
 # %% ../nbs/01_augment.ipynb #62c433e5
 def _digest(path: Path) -> str:
-    "SHA-256 of a file; of nothing where it is not there, which reading it will tell"
-    return hashlib.sha256(path.read_bytes() if path.is_file() else b"").hexdigest()
+    "SHA-256 of a file; 0 where it can't be read, which reading it as sound will tell"
+    try: return content_digest(path).hex()
+    except OSError: return "0"
 
 # %% ../nbs/01_augment.ipynb #afba408f
 def _read_or_say(recording: Recording, sr: int) -> np.ndarray | str:
@@ -250,8 +251,7 @@ def _make_copies(labelled: list[tuple[Recording, str]], features: FeatureConfig,
     "Features of all copies, the recordings they are of, and what is wrong with the others"
     extractor, x, kept, wrong = FeatureExtractor(features), [], [], {}
     pools, chunks = _babble_pools(labelled, config, features.resampling_rate), [labelled[i:i + 32] for i in range(0, len(labelled), 32)]
-    if stays_here(): work = by_threads(_vary_chunk, chunks, extractor, config, pools, jobs=jobs)
-    else: work = Parallel(jobs, return_as="generator")(delayed(_vary_chunk)(chunk, extractor, config, pools) for chunk in chunks)   # a cluster
+    work = (by_threads if stays_here() else by_workers)(_vary_chunk, chunks, extractor, config, pools, jobs=jobs)
     with tqdm(total=len(labelled), desc="varied copies", unit="clip", delay=2) as bar:
         for made, readable, problems in work:
             bar.update(len(readable) + len(problems))
@@ -426,6 +426,7 @@ class Augment:
         self.timed = features is not None and features.feature == "log_mel" and not features.deltas and not features.aggregate_over_t
         if needs and not self.timed:
             raise InputError(f"augment.{needs[0]} works on log-mel spectrograms over time; set feature: log_mel, without deltas and aggregate_over_t")
+        if config.shift and features and features.aggregate_over_t: raise InputError("augment.shift needs features over time; set aggregate_over_t: false")
 
     def __call__(self,
         x: torch.Tensor,        # (batch, *shape) features
@@ -433,8 +434,8 @@ class Augment:
     ) -> torch.Tensor:          # same shape
         c, n = self.config, len(x)
         if self.timed and (c.frequency_warp or c.time_warp or c.shift):
-            octaves = lambda pair: _uniform(*np.log(pair or (1, 1)), n, rng).exp()
-            x = warp(x, octaves(c.frequency_warp), octaves(c.time_warp), _uniform(-c.shift, c.shift, n, rng)*x.shape[-1], self.features)
+            factor = lambda pair: _uniform(*np.log(pair or (1, 1)), n, rng).exp()
+            x = warp(x, factor(c.frequency_warp), factor(c.time_warp), _uniform(-c.shift, c.shift, n, rng)*x.shape[-1], self.features)
         elif c.shift: x = _moved(x, (_uniform(-c.shift, c.shift, n, rng)*x.shape[-1]).round().long())
         if c.equaliser: x = x + smooth_curves(n, x.shape[1], c.equaliser, rng).to(x)[:, :, None]
         if c.gate or c.crop: word = loud(x, _uniform(*(c.gate or (40, 40)), n, rng))

@@ -55,13 +55,10 @@ class FeatureCache:
     def __enter__(self): return self
     def __exit__(self, *_): self.base.close()
 
-    def digests(self,
-        paths: list[Path],   # files
-    ) -> list[bytes | None]:
-        "Digests of the files that have not changed since they were last seen; None for the others."
-        return [self._digest(path) for path in paths]
-
-    def _digest(self, path: Path) -> bytes | None:
+    def digest(self,
+        path: Path,   # a file
+    ) -> bytes | None:
+        "The digest of a file that has not changed since it was last seen; None for any other."
         try: at = os.stat(path)
         except OSError: return None
         found = self.base.execute("select digest from files where path = ? and size = ? and mtime = ?", (os.path.abspath(path), at.st_size, at.st_mtime_ns)).fetchone()

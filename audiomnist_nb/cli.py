@@ -121,7 +121,7 @@ def _dataset(
     from audiomnist_nb.config import FeatureConfig, InputError, WaveformAugmentConfig, check_place, find_path, listed, on_cluster, project_root, read_yaml, replacing, settings_from, show_path
     from audiomnist_nb.corpora import scan
     from audiomnist_nb.features import extract
-    if not re.fullmatch(r"[\w][\w.-]*", name): raise InputError(f"name: {name!r} given; expected letters, digits, _, - and dots")
+    if not re.fullmatch(r"\w[\w.-]*", name): raise InputError(f"name: {name!r} given; expected letters, digits, _, - and dots")
     check_place(project_root()/"data/processed"/f"{name.removesuffix('.npz')}.npz", folder=False)
     config, recordings = FeatureConfig.load(find_path(config_path)), scan(find_path(data_path))
     if recordings.left_out: typer.echo(repr(recordings), err=True)
@@ -129,7 +129,7 @@ def _dataset(
     with on_cluster(backend, address):
         if augment:
             from audiomnist_nb.augment import augmented
-            made = augmented(recordings, config, settings_from(WaveformAugmentConfig, read_yaml(find_path(augment)), str(augment)), jobs, strict=strict)
+            made = augmented(recordings, config, settings_from(WaveformAugmentConfig, read_yaml(find_path(augment)), str(augment)), jobs, project_root()/"data/cache" if cache else None, strict)
         else: made = extract(recordings, config, jobs, strict, project_root()/"data/cache/features.sqlite" if cache else None)
     path = made.save(project_root()/"data/processed"/name)
     typer.echo(f"{show_path(path)}: {made!r}")
@@ -155,7 +155,7 @@ def _train(
     batchsize: Batchsize = None,
     earlystop: Earlystop = None,
     split: Annotated[Optional[str], typer.Option("--split", help="speaker: nobody on both sides; random: as the reference; or a file of folds (CSV).")] = None,
-    eval_split: Annotated[Optional[float], typer.Option("--eval-split", help="Part kept for validation.")] = None,
+    eval_split: Annotated[Optional[float], typer.Option("--eval-split", help="Share kept for validation.")] = None,
     seed: Annotated[Optional[int], typer.Option("--seed", help="Seed of weights, order and dropout.")] = None,
     device: Device = None,
     data_config: DataConfig = None,
@@ -165,12 +165,12 @@ def _train(
     "Train a network. Options override the settings file; with `checkpoint: 1` in it, an interrupted run resumes."
     _setup(verbose)
     import contextlib
-    from audiomnist_nb.config import FeatureConfig, check_place, find_path, listed, load_train_config, project_root, run_log, show_path
-    from audiomnist_nb.features import Dataset, join
+    from audiomnist_nb.config import check_place, find_path, load_train_config, project_root, run_log, show_path
+    from audiomnist_nb.features import load_joined
     from audiomnist_nb.train import rank, train
     config = load_train_config(config_path and find_path(config_path), name=name, version=version, model=model, optimizer=optimizer, lr=lr, epochs=epochs,
                                batchsize=batchsize, earlystop=earlystop, split=split, eval_split=eval_split, seed=seed, device=device)
-    data = join([Dataset.load(find_path(path), speaker_block, data_config and FeatureConfig.load(find_path(data_config))) for path in listed(data_path)])
+    data = load_joined(data_path, speaker_block, data_config)
     root = project_root()
     reports, checkpoint = root/"reports" if report or plot else None, root/"models"/f".{config.experiment}.checkpoint"
     check_place(root/"models"/config.experiment, folder=True)
@@ -214,13 +214,13 @@ def _validate(
 ):
     "Cross-validation by speaker, recorded in reports/NAME_vVERSION/validate_PROTOCOL; run again, it resumes."
     _setup(verbose)
-    from audiomnist_nb.config import FeatureConfig, find_path, listed, load_train_config, run_log, show_path
-    from audiomnist_nb.features import Dataset, join
+    from audiomnist_nb.config import find_path, listed, load_train_config, run_log, show_path
+    from audiomnist_nb.features import load_joined
     from audiomnist_nb.train import folds_of, write_folds
     from audiomnist_nb.validate import make_folds, read_genders, validate, validation_folder
     config = load_train_config(config_path and find_path(config_path), name=name, version=version, model=model, optimizer=optimizer, lr=lr, epochs=epochs,
                                batchsize=batchsize, earlystop=earlystop, eval_split=eval_split, device=device)
-    data = join([Dataset.load(find_path(path), speaker_block, data_config and FeatureConfig.load(find_path(data_config))) for path in listed(data_path)])
+    data = load_joined(data_path, speaker_block, data_config)
     table = make_folds(data, config, protocol, folds, listed(always_train), listed(valid_speakers), listed(test_speakers))
     rows, report = folds_of(table, data), validation_folder(config, protocol, target)
     with run_log(report/"run.log", go_on=any(report.glob("*/metrics.json"))):
@@ -284,7 +284,7 @@ def _infer(
     asked = scan(data, labelled=False) if speakers or data.is_dir() else data
     if getattr(asked, "left_out", None): typer.echo(repr(asked), err=True)
     predictions = recogniser.predict(asked.of(*map(str, listed(speakers))) if speakers else asked, reject=reject)
-    for row in predictions.table().head(None if verbose or len(predictions.recordings) <= 10 else 0).itertuples():
+    for row in predictions.table().itertuples() if verbose or len(predictions.recordings) <= 10 else ():
         typer.echo(f"{row.path}: {str(row.answer).replace('<NA>', 'no digit')} ({row.probability:.2f})")
     if report: typer.echo(f"report: {show_path(predictions.save(report_folder(folder, data)))}")
     typer.echo(predictions.summary())
@@ -301,12 +301,12 @@ def _calibrate(
 ):
     "Calibrate a model's probabilities, and find the threshold below which it gives no answer (infer --reject)."
     _setup(verbose)
-    from audiomnist_nb.config import find_path, listed, project_root, show_path
-    from audiomnist_nb.features import Dataset, join
+    from audiomnist_nb.config import find_path, project_root, show_path
+    from audiomnist_nb.features import load_joined
     from audiomnist_nb.reject import calibrate
     folder = find_path(model)
     report = project_root()/"reports"/folder.absolute().name/"calibration"
-    made = calibrate(folder, join([Dataset.load(find_path(path), speaker_block) for path in listed(data_path)]), keep, seed=seed, report=report)
+    made = calibrate(folder, load_joined(data_path, speaker_block), keep, seed=seed, report=report)
     typer.echo(f"report: {show_path(report)}")
     typer.echo(f"temperature {made.temperature:.2f}: calibration error {made.ece_before:.3f} before, {made.ece_after:.3f} after")
     typer.echo("taken for digits: " + ", ".join(f"{kind} {part:.0%}" for kind, part in made.false_accept.items()))
@@ -327,7 +327,7 @@ def _record(
     _setup(verbose)
     from audiomnist_nb.config import find_path, show_path
     from audiomnist_nb.infer import Recogniser
-    from audiomnist_nb.speak import answer, prompts, record_word, save_take, words
+    from audiomnist_nb.speak import answer, check_speaker, prompts, record_word, save_take, words
     device = int(device) if device and device.isdigit() else device
     if speaker is None:
         recogniser = Recogniser.load(model and find_path(model))
@@ -336,7 +336,7 @@ def _record(
         for said in answers: typer.echo("no digit" if said["digit"] is None else f"{said['digit']} ({max(said['probabilities']):.2f})")
         if not answers: typer.echo("nothing was heard: speak louder, or nearer")
         return
-    wanted = prompts(takes, seed)
+    speaker, wanted = check_speaker(speaker), prompts(takes, seed)
     for number, digit in enumerate(wanted, 1):
         typer.echo(f"say: {digit}   ({number} of {len(wanted)})")
         while len(where := words(*(heard := record_word(device=device)))) != 1: typer.echo("once more: " + ("nothing was heard" if not where else f"{len(where)} words were heard"))
@@ -375,7 +375,7 @@ def _page(
 @app.command("demo")
 def _demo(verbose: Verbose = False):
     "The whole pipeline on synthetic voices: corpus, dataset, training, and a test on speakers that training never had."
-    from audiomnist_nb.config import project_root, show_path
+    from audiomnist_nb.config import project_root, replacing, show_path
     root, config = project_root(), "config/data/data_20f_notagg.yml"
     def step(command, **arguments):
         shown = {key.replace("_", "-"): show_path(value) if isinstance(value, Path) else value for key, value in arguments.items()}
@@ -388,7 +388,6 @@ def _demo(verbose: Verbose = False):
     step(_train, data_path="data/processed/demo.npz", name="demo", model="CNN", optimizer="Adam", lr=1e-3, epochs=20, earlystop="5", report=True, plot=True)
     step(_infer, data_path="data/test/demo", model="models/demo_v010", report=True)
     from audiomnist_nb.corpora import Voice, speak
-    from audiomnist_nb.config import replacing
     import soundfile
     with replacing(root/"data/test/seven.wav") as new: soundfile.write(new, *speak("seven", Voice("en-gb", "f2")), format="WAV")
     typer.echo("\nThe model that comes with the package, on one more synthetic voice:\n\n$ audiomnist infer data/test/seven.wav")

@@ -13,7 +13,7 @@ __all__ = ['logger', 'Probability', 'ALIASES', 'InputError', 'nearest', 'read_ya
 import ast, contextlib, ctypes, difflib, inspect, logging, os, re, shutil, subprocess, tempfile
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -73,14 +73,14 @@ class Settings(BaseModel):
 def _fields(cls: type, at: tuple) -> dict:
     "Settings at the place `at` in the nested settings class `cls`, by name"
     for part in at:
-        cls = cls.model_fields[part].annotation if part in cls.model_fields else None
-        if not (inspect.isclass(cls) and issubclass(cls, BaseModel)): return {}
+        kind = cls.model_fields[part].annotation if part in cls.model_fields else cls   # else a key in a dictionary of settings
+        cls = next((c for c in (kind, *get_args(kind)) if hasattr(c, "model_fields")), cls)
     return cls.model_fields
 
 # %% ../nbs/00_config.ipynb #5808d351
 def _explain(error: dict, cls: type) -> str:
     "One pydantic error as `key: what is wrong`"
-    at = tuple(part for part in error["loc"] if part not in ("bool", "int"))   # pydantic adds the alternatives of a union
+    at = tuple(part for part in error["loc"] if not re.match(r"(bool|int|float|str)$|literal\[", str(part)))   # pydantic adds the alternatives of a union
     key = ".".join(map(str, at)) or "settings"
     names = _fields(cls, at[:-1])
     if error["type"] == "extra_forbidden": return f"{key}: unknown key{nearest(at[-1], names)} (allowed: {', '.join(names)})"
@@ -99,7 +99,7 @@ def settings_from(
     "Checked settings; raises one `InputError` that names every wrong key."
     try: return kind.model_validate(values)
     except ValidationError as e:
-        raise InputError("; ".join(f"{source}: {_explain(error, kind)}" for error in e.errors())) from e
+        raise InputError("; ".join(f"{source}: {_explain(error, kind)}" for error in e.errors() if error["type"] != "default_factory_not_called")) from e
 
 # %% ../nbs/00_config.ipynb #a50e6679
 class FeatureConfig(Settings):
@@ -107,12 +107,12 @@ class FeatureConfig(Settings):
     feature: Literal["mfcc", "mel", "log_mel", "waveform"] = Field("mfcc", description="what a recording becomes")
     n_mfcc: int = Field(13, ge=1, le=128, description="number of MFCCs of a frame")
     resampling_rate: int = Field(16000, ge=4000, le=192000, description="sampling rate after resampling, Hz")
-    n_fft: int = Field(None, ge=16, le=16384, description="length of a frame, samples (default: 32 ms)")
-    hop_length: int = Field(None, ge=1, le=16384, description="step between frames, samples (default: 10 ms)")
+    n_fft: int = Field(default_factory=lambda known: round(0.032*known.get("resampling_rate", 16000)), ge=16, le=16384, description="length of a frame, samples (default: 32 ms)")
+    hop_length: int = Field(default_factory=lambda known: round(0.010*known.get("resampling_rate", 16000)), ge=1, le=16384, description="step between frames, samples (default: 10 ms)")
     aggregate_over_t: bool | Literal["mean_std"] = Field(False, description="average every coefficient over time; mean_std: and add its standard deviation")
     padding: int = Field(150, ge=1, le=10000, description="frames that a recording is padded or cut to, if not averaged")
     n_mels: int = Field(128, ge=2, le=512, description="mel bands")
-    win_length: int = Field(None, ge=16, le=16384, description="length of the window inside a frame, samples (default: n_fft)")
+    win_length: int = Field(default_factory=lambda known: known.get("n_fft", 512), ge=16, le=16384, description="length of the window inside a frame, samples (default: n_fft)")
     fmin: float = Field(20, ge=0, description="lower edge of the mel bands, Hz")
     fmax: float | None = Field(None, gt=0, description="upper edge of the mel bands, Hz (default: half the rate)")
     top_db: float = Field(80, gt=0, le=200, description="range of a log-mel spectrogram below its maximum, dB")
@@ -123,16 +123,6 @@ class FeatureConfig(Settings):
     align: Literal["start", "centre"] = Field("start", description="what stays of a recording that is padded or cut: its start, or the surroundings of its centre of loudness")
     cmvn: Literal["none", "level", "clip", "train", "bayes"] = Field("none", description="what the network takes away from its input first")
     cmvn_variance: bool = Field(True, description="divide by the standard deviation as well")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _defaults_in_seconds(cls, values: Any):
-        if not isinstance(values, dict): return values
-        rate = values.get("resampling_rate", 16000)
-        if not isinstance(rate, (int, float)) or rate < 4000: rate = 16000   # it gets its own message
-        defaults = dict(n_fft=round(0.032*rate), hop_length=round(0.010*rate))
-        values = values | {k: v for k, v in defaults.items() if values.get(k) is None}
-        return values if values.get("win_length") is not None else values | dict(win_length=values["n_fft"])
 
     @model_validator(mode="after")
     def _possible(self):
@@ -274,14 +264,8 @@ class OptimizerConfig(TorchConfig):
 class LayersConfig(Settings):
     "Sizes of a fully connected network."
     input_size: int | None = Field(None, ge=1, description="values of one recording (default: what the dataset has)")
-    hidden_sizes: list[int] = Field([1024, 1024, 1024], description="units of each hidden layer")
+    hidden_sizes: list[Annotated[int, Field(ge=1, le=2**16)]] = Field([1024, 1024, 1024], description="units of each hidden layer")
     output_size: int = Field(10, ge=2, description="number of classes")
-
-    @field_validator("hidden_sizes")
-    @classmethod
-    def _positive(cls, sizes: list[int]):
-        if not all(0 < size <= 2**16 for size in sizes): raise ValueError(f"{sizes} given; every size must be from 1 to 65536")
-        return sizes
 
 # %% ../nbs/00_config.ipynb #dfe90976
 class ModelConfig(Settings):
@@ -291,19 +275,13 @@ class ModelConfig(Settings):
     activation: ActivationConfig = Field(default_factory=ActivationConfig, description="of every hidden layer; the reference's CNN has ReLU")
     width: float = Field(1, gt=0, le=64, description="multiplies the channels of a BCResNet, PlainCNN or ResNet")
     dropout: float = Field(0.1, ge=0, lt=1, description="of a BCResNet, PlainCNN or ResNet")
-    views: list[float] = Field([], description="of log-mel spectrograms: factors on all frequencies at which a trained network hears a recording again; it answers with the mean")
+    views: list[Annotated[float, Field(ge=0.5, le=2)]] = Field([], description="of log-mel spectrograms: factors on all frequencies at which a trained network hears a recording again; it answers with the mean")
     precision: Literal["float32", "float16"] = Field("float32", description="of the weights once trained; half of it halves the file")
-
-    @field_validator("views")
-    @classmethod
-    def _near_one(cls, factors: list[float]):
-        if not all(0.5 <= factor <= 2 for factor in factors): raise ValueError(f"{factors} given; every factor must be from 0.5 to 2")
-        return factors
 
     @field_validator("type", mode="before")
     @classmethod
     def _any_case(cls, name: Any):
-        names = {n.lower(): n for n in ("FCNN", "CNN", "AudioNet", "BCResNet", "PlainCNN", "ResNet")}
+        names = {n.lower(): n for n in get_args(cls.model_fields["type"].annotation)}
         return names.get(name.lower().replace("-", ""), name) if isinstance(name, str) else name
 
 # %% ../nbs/00_config.ipynb #9fe40ba9
@@ -311,7 +289,6 @@ class SchedulerConfig(TorchConfig):
     "A `torch.optim.lr_scheduler`."
     type: str = Field(description="its name in torch.optim.lr_scheduler")
     every: Literal["step", "epoch"] = Field("epoch", description="when it moves")
-    def _kind(self): return "scheduler"
 
     @model_validator(mode="after")
     def _exists(self):
@@ -357,7 +334,7 @@ class AugmentConfig(Settings):
 class TrainConfig(Settings):
     "All that decides what a training run gives."
     name: str = Field("mymodel", pattern=r"^[A-Za-z0-9][\w-]*$", description="name of the experiment: letters, digits, - and _")
-    version: str = Field("0.1.0", pattern=r"^\d+(\.\d+)*$", description="its version: numbers with dots between them")
+    version: str = Field("0.1.0", pattern=r"^\d+(\.\d+)*$", coerce_numbers_to_str=True, description="its version: numbers with dots between them")
     model: ModelConfig = Field(default_factory=ModelConfig, description="the network")   # a factory, because making one imports torch
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig, description="what moves its weights")
     eval_split: float = Field(0.2, gt=0, lt=1, description="part of the recordings (speakers) kept for validation")
@@ -381,10 +358,6 @@ class TrainConfig(Settings):
     balance: Literal["none", "digit", "speaker"] = Field("none", description="draw recordings so that each digit, or each speaker, counts the same")
     amp: bool | Literal["bfloat16"] = Field(True, description="mixed precision on a GPU; bfloat16: on a processor that has such arithmetic as well")
     checkpoint: int = Field(0, ge=0, description="save the state of the run every N epochs, to resume from; 0: never")
-
-    @field_validator("version", mode="before")
-    @classmethod
-    def _as_text(cls, version: Any): return str(version) if isinstance(version, (int, float)) else version
 
     @field_validator("earlystop")
     @classmethod
@@ -423,7 +396,7 @@ def load_train_config(
     **overrides: Any,                 # single settings (`lr`, `epochs`, `model`, ...); None leaves the file's
 ) -> TrainConfig:
     "Training settings from a file, single ones replaced; raises `InputError` for unknown names."
-    values, source = (read_yaml(path), str(path)) if path else (TrainConfig().model_dump(), "settings")
+    values, source = TrainConfig().model_dump() | (read_yaml(path) if path else {}), str(path or "settings")
     for key, value in (settings or {}).items(): values = _set(values, key, _value(value))
     for key, value in overrides.items():
         if value is None: continue

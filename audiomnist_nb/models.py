@@ -70,12 +70,6 @@ def n_parameters(
     "How many parameters a network has."
     return sum(p.numel() for p in network.parameters())
 
-# %% ../nbs/01_models.ipynb #f3d236c1
-def _pooled(n: int) -> int:
-    "Coefficients left after three max-pools of 3 with stride 2"
-    for _ in range(3): n = (n - 3)//2 + 1
-    return n
-
 # %% ../nbs/01_models.ipynb #49b9fc38
 def _need_time(name: str, shape: tuple[int, ...]) -> None:
     if len(shape) != 2: raise InputError(f"the {name} needs features (n_coef, n_frames), got {tuple(shape)}; set feature: mfcc or log_mel and aggregate_over_t: false")
@@ -89,7 +83,7 @@ class CNN(Network):
     ):
         super().__init__(input_shape)
         _need_time("CNN", input_shape)
-        height, width = _pooled(input_shape[0]), -(-input_shape[1]//8)
+        height, width = (input_shape[0] - 7)//8, -(-input_shape[1]//8)   # after three poolings of 3 with stride 2, of every eighth frame
         if height < 1: raise InputError(f"the CNN needs at least 15 coefficients, got {input_shape[0]}: three poolings of 3 leave none; raise n_mfcc")
         self.conv1, self.conv2, self.conv3 = (nn.Conv2d(n, 32, (3, 1), padding=(1, 0)) for n in (1, 32, 32))
         self.fc1, self.fc2, self.fc3 = nn.Linear(32*height*width, 256), nn.Linear(256, 128), nn.Linear(128, output_size)
@@ -112,11 +106,10 @@ class AudioNet(Network):
     ):
         super().__init__(input_shape)
         if len(input_shape) != 1 or input_shape[0] < 64: raise InputError(f"AudioNet needs a waveform of 64 samples or more, got features {tuple(input_shape)}; set feature: waveform")
-        self.activation, channels, n = activation, [1, 100, 64, 128, 128, 128, 128], input_shape[0]
+        self.activation, channels = activation, [1, 100, 64, 128, 128, 128, 128]
         self.convolutions = nn.ModuleList(nn.Conv1d(a, b, 3, padding=1) for a, b in zip(channels, channels[1:]))
-        self.pools = nn.ModuleList(nn.MaxPool1d(3 if i == 0 else 2, 2, ceil_mode=True) for i in range(6))
-        for i in range(6): n = -(-(n - (3 if i == 0 else 2))//2) + 1
-        self.linear = nn.Sequential(nn.Linear(128*n, 1024), nn.Dropout(0.5), nn.Linear(1024, 512), nn.Dropout(0.5), nn.Linear(512, output_size))
+        self.pools = nn.ModuleList(nn.MaxPool1d(size, 2, ceil_mode=True) for size in (3, 2, 2, 2, 2, 2))
+        self.linear = nn.Sequential(nn.Linear(128*-(-(input_shape[0]//2)//32), 1024), nn.Dropout(0.5), nn.Linear(1024, 512), nn.Dropout(0.5), nn.Linear(512, output_size))
 
     def logits(self, x):
         x = x[:, None]
@@ -175,7 +168,7 @@ class BCResNet(Network):
         super().__init__(input_shape)
         _need_time("BC-ResNet", input_shape)
         if input_shape[0] % 40: raise InputError(f"the BC-ResNet needs a multiple of 40 mel bands, got {input_shape[0]}; set n_mels: 40")
-        sizes = [int(c*width) for c in (16, *(c for c, *_ in self.STAGES), 32)]
+        sizes = [max(1, int(c*width)) for c in (16, *(c for c, *_ in self.STAGES), 32)]
         blocks, inputs = [], sizes[0]
         for outputs, (_, n, stride, dilation) in zip(sizes[1:], self.STAGES):
             for i in range(n): blocks.append(BroadcastBlock(inputs if i == 0 else outputs, outputs, stride if i == 0 else 1, dilation, dropout, activation))
@@ -199,11 +192,9 @@ class PlainCNN(Network):
     ):
         super().__init__(input_shape)
         _need_time("PlainCNN", input_shape)
-        sizes = [int(c*width) for c in (32, 64, 64, 112, 112)]
-        strides = (2, 2, 1, 2, 1)
-        layers = []
-        for inputs, outputs, stride in zip((1, *sizes), sizes, strides):
-            layers += [nn.Conv2d(inputs, outputs, 5 if inputs == 1 else 3, stride, 2 if inputs == 1 else 1, bias=False), nn.BatchNorm2d(outputs), activation]
+        sizes, layers = [max(1, int(c*width)) for c in (32, 64, 64, 112, 112)], []
+        for inputs, outputs, size, stride in zip((1, *sizes), sizes, (5, 3, 3, 3, 3), (2, 2, 1, 2, 1)):
+            layers += [nn.Conv2d(inputs, outputs, size, stride, size//2, bias=False), nn.BatchNorm2d(outputs), activation]
         self.layers, self.dropout, self.linear = nn.Sequential(*layers), nn.Dropout(dropout), nn.Linear(sizes[-1], output_size)
         self.layers.to(memory_format=torch.channels_last)
 
@@ -252,9 +243,9 @@ def pick_device(
     name: str = "auto",   # auto, cpu, cuda, cuda:1 or mps
 ) -> torch.device:
     "The device of that name, or the fastest there is; raises `InputError` if it is not there."
-    there = ["cuda"]*torch.cuda.is_available() + ["mps"]*torch.backends.mps.is_available() + ["cpu"]
+    there = ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]*torch.cuda.is_available() + ["mps"]*torch.backends.mps.is_available() + ["cpu"]
     if name == "auto": return torch.device(there[0])
-    if name.split(":")[0] not in there: raise InputError(f"device {name!r} is not there (found: {', '.join(there)})")
+    if name not in there: raise InputError(f"device {name!r} is not there (found: {', '.join(there)})")
     return torch.device(name)
 
 # %% ../nbs/01_models.ipynb #3fb533fd
@@ -313,7 +304,7 @@ def summary(
         def hook(layer, inputs, output):
             weights = getattr(layer, "weight", None)
             each = 0 if weights is None or weights.ndim < 2 else weights[0].numel()   # a bias or a norm adds, it doesn't multiply-add
-            rows.append(dict(layer=name, kind=type(layer).__name__, output=tuple(output.shape[1:]), parameters=sum(p.numel() for p in layer.parameters()), multiply_adds=each*output[0].numel()))
+            rows.append(dict(layer=name, kind=type(layer).__name__, output=tuple(output.shape[1:]), parameters=n_parameters(layer), multiply_adds=each*output[0].numel()))
         return hook
     for name, layer in network.named_modules():
         if name and not list(layer.children()): hooks.append(layer.register_forward_hook(note(name)))
@@ -439,12 +430,11 @@ def _load_reference(folder: Path, features: FeatureConfig | None) -> TrainedMode
     except Exception as e:   # torch raises whatever its zip and pickle readers meet
         raise InputError(f"{weights_path}: not readable as a PyTorch state dict ({type(e).__name__})") from e
     if not isinstance(weights, dict): raise InputError(f"{weights_path}: expected a PyTorch state dict, found {type(weights).__name__}")
-    is_cnn = "conv1.weight" in weights
-    config, shape = (_reference_cnn if is_cnn else _reference_fcnn)(params, weights, path)
+    config, shape = _reference_cnn(weights, path) if "conv1.weight" in weights else _reference_fcnn(params, path)
     return TrainedModel(_fill(build(config, features.shape if features else shape, features=features), weights, weights_path), config)
 
 # %% ../nbs/01_models.ipynb #2f542c14
-def _reference_fcnn(params: dict, weights: dict, path: Path) -> tuple[ModelConfig, tuple[int]]:
+def _reference_fcnn(params: dict, path: Path) -> tuple[ModelConfig, tuple[int]]:
     for key in ("input_size", "hidden_sizes", "output_size"):
         if key not in params: raise InputError(f"{path}: {key} is missing")
     layers = {key: params[key] for key in LayersConfig.model_fields}
@@ -452,7 +442,7 @@ def _reference_fcnn(params: dict, weights: dict, path: Path) -> tuple[ModelConfi
     return config, (config.layers.input_size,)
 
 # %% ../nbs/01_models.ipynb #fcc478e9
-def _reference_cnn(params: dict, weights: dict, path: Path) -> tuple[ModelConfig, tuple[int, int]]:
+def _reference_cnn(weights: dict, path: Path) -> tuple[ModelConfig, tuple[int, int]]:
     if not {"fc1.weight", "fc3.weight"} <= weights.keys(): raise InputError(f"{path}: the state dict beside it has no fc1 or fc3")
     columns = weights["fc1.weight"].shape[1]//32
     return ModelConfig(type="CNN", layers=dict(output_size=len(weights["fc3.weight"]))), (20, 8*columns)

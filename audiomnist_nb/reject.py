@@ -24,7 +24,7 @@ from .augment import coloured_noise
 from .config import FeatureConfig, InputError, Settings, logger, replacing
 from .corpora import WORDS, draw_voice, speak
 from .features import Dataset, FeatureExtractor, features_of, resample
-from .models import Network, TrainedModel, batches, load, log_probabilities
+from .models import Network, TrainedModel, batches, load, log_probabilities, stored
 
 # %% ../nbs/03_reject.ipynb #282e049c
 def tempered(
@@ -331,12 +331,8 @@ def validation_rows(
     "Rows of speakers that the model has not learned from; raises `InputError` if there are none, or nothing says so."
     if dataset.speaker is None: raise InputError("the dataset doesn't say who speaks; calibration needs speakers that were not trained on")
     known = trained.made.get("training_speakers")
-    if known is None:   # a model of an earlier version
-        kept = (trained.made.get("metrics") or {}).get("validation_speakers", [])
-        if not np.isin(kept, dataset.speaker).any(): raise InputError("the model doesn't say whom it was trained on, and none of its validation speakers is in the dataset; calibrate it on the dataset that it was trained on")
-        unheard = np.isin(dataset.speaker, kept)
-    else: unheard = ~np.isin(dataset.speaker, known)
-    rows = dataset.own[unheard[dataset.own]]
+    if known is None: raise InputError("the model doesn't say whom it was trained on; train it on a dataset that says who speaks")
+    rows = dataset.own[~np.isin(dataset.speaker[dataset.own], known)]
     if not len(rows): raise InputError("the model was trained on all speakers of this dataset; calibrate it on others, or train it with split: speaker")
     if len(np.unique(dataset.speaker[rows])) < 2: raise InputError(f"calibration needs two or more speakers that were not trained on, found {len(np.unique(dataset.speaker[rows]))}")
     return rows
@@ -369,6 +365,7 @@ def calibrate(
     "Find temperature and threshold, and keep them with the model, in place of older ones; all or nothing."
     folder, trained = Path(folder), load(folder, dataset.config)
     if not (folder/"settings.json").is_file(): raise InputError(f"{folder}: a folder of the reference pipeline can't keep a calibration; use a model that this project trained")
+    if trained.features is None: raise InputError(f"{folder}: the model doesn't say how its features are made; train it with the settings of its dataset (data_config, --data-config)")
     if dataset.y.max() >= trained.config.layers.output_size: raise InputError(f"digit {dataset.y.max()} is in the dataset; the model knows 0 to {trained.config.layers.output_size - 1} only")
     heard, clouds = hear_apart(trained, dataset, other_sounds(n_sounds, seed))
     calibration = Calibration.of(heard, keep)
@@ -378,7 +375,7 @@ def calibrate(
         settings = json.loads((new/"settings.json").read_text(encoding="utf-8")) | dict(calibration=calibration.model_dump())
         (new/"settings.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         (new/"calibration.safetensors").unlink(missing_ok=True)
-        if calibration.score == "cloud": save_file({key: value.to(getattr(torch, trained.config.precision)).contiguous() for key, value in clouds._asdict().items()}, new/"calibration.safetensors")
+        if calibration.score == "cloud": save_file(stored(clouds._asdict(), trained.config.precision), new/"calibration.safetensors")
     if report: save_report(heard, calibration, report)
     return calibration
 

@@ -54,8 +54,7 @@ def _features_when(how: str, value: float, waveforms: list, others: list, extrac
 # %% ../nbs/03_robustness.ipynb #18c89c0c
 def _labelled(recordings: list[Recording], sr: int) -> tuple[list[Recording], list[np.ndarray]]:
     "The recordings that can be read and whose names tell the digit, and their waveforms"
-    known = [r for r in recordings if r.digit is not None]
-    read = [(r, _read_or_say(r, sr)) for r in known]
+    read = [(r, _read_or_say(r, sr)) for r in recordings if r.digit is not None]
     for _, problem in read:
         if isinstance(problem, str): logger.warning("left out: %s", problem)
     kept = [(r, w) for r, w in read if not isinstance(w, str)]

@@ -82,22 +82,17 @@ class Fold:
 
     def __repr__(self): return f"fold {self.name}: {len(self.train)} to train on, {len(self.valid)} to choose the epoch, {len(self.test)} to test"
 
-# %% ../nbs/02_train.ipynb #c27f27f4
-def _keys(dataset: Dataset, table: pd.DataFrame) -> np.ndarray:
-    "What the table calls each row of the dataset"
-    who = "speaker" if "speaker" in table else "path"
-    if getattr(dataset, who) is None: raise InputError(f"the folds go by {who}, but the dataset doesn't know its {who}s")
-    whole = who == "speaker" or table.path.str.contains("/").any()
-    return np.asarray(dataset.speaker if who == "speaker" else dataset.path if whole else [Path(path).name for path in dataset.path], str)
-
 # %% ../nbs/02_train.ipynb #ebf82407
 def folds_of(
     table: pd.DataFrame,   # columns speaker or path, fold, role
     dataset: Dataset,      # with speakers or paths
 ) -> list[Fold]:           # in the table's order
     "Row numbers of each fold; raises `InputError` if the table names someone who is not in the dataset."
-    keys, who = _keys(dataset, table), "speaker" if "speaker" in table else "path"
-    there = pd.Series(np.arange(len(keys))).groupby(keys).apply(np.array)
+    who = "speaker" if "speaker" in table else "path"
+    keys = getattr(dataset, who)
+    if keys is None: raise InputError(f"the folds go by {who}, but the dataset doesn't know its {who}s")
+    if who == "path" and not table.path.str.contains("/").any(): keys = [Path(path).name for path in keys]
+    there = pd.Series(np.arange(len(keys))).groupby(np.asarray(keys, str)).apply(np.array)
     if unknown := sorted(set(table[who]) - set(there.index)):
         hint = nearest(unknown[0], there.index)
         raise InputError(f"{who} {unknown[0]!r} of the folds is not in the dataset{hint} ({len(unknown)} of {table[who].nunique()} are not)")
@@ -116,8 +111,7 @@ def matching(
     "Speakers by pattern; raises `InputError` for a pattern that matches nobody."
     for pattern in patterns:
         if not any(fnmatchcase(name, str(pattern)) for name in speakers):
-            there = ", ".join([*sorted(speakers)[:20], *["..."]*(len(speakers) > 20)])
-            raise InputError(f"{setting}: {pattern!r} matches no speaker{nearest(pattern, speakers)} (there are: {there})")
+            raise InputError(f"{setting}: {pattern!r} matches no speaker{nearest(pattern, speakers)} (there are: {_some(speakers)})")
     return sorted(name for name in speakers if any(fnmatchcase(name, str(pattern)) for pattern in patterns))
 
 # %% ../nbs/02_train.ipynb #76224f07
@@ -355,11 +349,10 @@ class Trainer:
         for group, lr in zip(self.optimizer.param_groups, scheduled): group["lr"] = lr
 
     def replay(self,
-        steps: int,            # taken so far
         history: list[dict],   # epochs so far
     ) -> None:
         "Bring the learning rate to where it was."
-        self.step = steps
+        self.step = self.steps*len(history)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")   # PyTorch expects optimizer steps
             for row in history:
@@ -395,7 +388,7 @@ def save_checkpoint(
     with replacing(folder) as new:
         new.mkdir()
         save_file({key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, new/"tensors.safetensors")
-        (new/"state.json").write_text(json.dumps(dict(mark=mark, step=trainer.step, history=history, scaler=trainer.scaler.state_dict())), encoding="utf-8")
+        (new/"state.json").write_text(json.dumps(dict(mark=mark, history=history, scaler=trainer.scaler.state_dict())), encoding="utf-8")
 
 # %% ../nbs/02_train.ipynb #0a7df0fb
 def load_checkpoint(
@@ -413,10 +406,10 @@ def load_checkpoint(
         return [], None
     tensors = load_file(folder/"tensors.safetensors")
     part = lambda name: {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
-    trainer.replay(state["step"], state["history"])
+    trainer.replay(state["history"])
     trainer.network.load_state_dict(part("network"))
     if trainer.average: trainer.average.load_state_dict(part("average"))
-    moved, memory = [p for group in trainer.optimizer.param_groups for p in group["params"]], {}
+    moved, memory = list(trainer.network.parameters()), {}
     for key, value in part("optimizer").items():
         i, name = key.split(".", 1)
         if value.shape == moved[int(i)].shape: value = torch.empty_like(moved[int(i)], dtype=value.dtype).copy_(value)   # laid out in memory as the weight is

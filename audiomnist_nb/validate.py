@@ -10,6 +10,8 @@ __all__ = ['DIGIT_GROUPS', 'GENDER_GROUPS', 'WOMEN', 'PROTOCOLS', 'TARGETS', 'lo
 # %% ../nbs/02_validate.ipynb #5adb815f
 import contextlib, io, json, logging, math, time
 from dataclasses import dataclass, replace
+from itertools import product
+from logging.handlers import BufferingHandler
 from pathlib import Path
 
 import numpy as np
@@ -83,12 +85,8 @@ def becker(
 ) -> pd.DataFrame:         # columns speaker, fold, role
     "AudioMNIST's folds: fold k takes all groups from k round: the last tests, the one before validates, the rest train."
     groups = [group.split() for group in (DIGIT_GROUPS if kind == "digit" else GENDER_GROUPS)]
-    n, rows = len(groups), []
-    for k in range(n):
-        *train, valid, test = groups[k:] + groups[:k]
-        roles = dict(train=sum(train, []), valid=valid, test=test)
-        rows += [(name, str(k), role) for role in ROLES for name in sorted(roles[role])]
-    return pd.DataFrame(rows, columns=["speaker", "fold", "role"], dtype=str)
+    n, ring = len(groups), sum(reversed(groups), [])   # the group before the one that tests comes next
+    return _folds_around(ring, {str(k): groups[k - 1] for k in range(n)}, 1/(n - 1), [])
 
 # %% ../nbs/02_validate.ipynb #003c69be
 def takes(
@@ -208,22 +206,14 @@ def _run_fold(dataset: Dataset, config: TrainConfig, fold: Fold, classes: list[s
                 **{key: run.metrics[key] for key in ("epoch", "epochs_run", "valid_loss", "valid_accuracy", "training_recordings", "validation_recordings")},
                 seconds=round(time.perf_counter() - start, 1)), predictions
 
-# %% ../nbs/02_validate.ipynb #c6933197
-class _Kept(logging.Handler):
-    "Keeps messages as (level, text)"
-    def __init__(self):
-        super().__init__()
-        self.messages = []
-    def emit(self, record): self.messages.append((record.levelno, record.getMessage()))
-
 # %% ../nbs/02_validate.ipynb #ceb20f19
 def _run_apart(*args) -> tuple:
     "`_run_fold` in a process of its own: one thread, no bars; after its two results, what was logged"
-    kept, level = _Kept(), logger.level
+    kept, level = BufferingHandler(math.inf), logger.level   # never full
     logger.addHandler(kept)
     logger.setLevel(logging.INFO)
     try:
-        with one_thread(), contextlib.redirect_stderr(io.StringIO()): return *_run_fold(*args), *kept.messages
+        with one_thread(), contextlib.redirect_stderr(io.StringIO()): return *_run_fold(*args), *((r.levelno, r.getMessage()) for r in kept.buffer)
     finally:
         logger.removeHandler(kept)
         logger.setLevel(level)
@@ -260,22 +250,20 @@ def _differences(before: dict, now: dict) -> list[str]:
 def wilson(
     accuracy: float,      # part that is right, 0 to 1
     n: int,               # of how many
-    level: float = 0.95,  # confidence
 ) -> tuple[float, float]: # lowest and highest likely accuracy
-    "Wilson's score interval of a proportion (Wilson 1927)."
-    z = norm.ppf((1 + level)/2)
+    "Wilson's 95 % score interval of a proportion (Wilson 1927)."
+    z = norm.ppf(0.975)
     centre, half = accuracy + z**2/(2*n), z*np.sqrt(accuracy*(1 - accuracy)/n + z**2/(4*n**2))
     return (centre - half)/(1 + z**2/n), (centre + half)/(1 + z**2/n)
 
 # %% ../nbs/02_validate.ipynb #6266f0e7
 def mean_interval(
     values: np.ndarray,   # accuracies, one a speaker
-    level: float = 0.95,  # confidence
 ) -> tuple[float, float] | None:   # lowest and highest likely mean, within 0 to 1; None for a single value
-    "Student's t interval of a mean."
+    "Student's 95 % t interval of a mean."
     values = np.asarray(values, float)
     if len(values) < 2: return None
-    half = student_t.ppf((1 + level)/2, len(values) - 1)*values.std(ddof=1)/np.sqrt(len(values))
+    half = student_t.ppf(0.975, len(values) - 1)*values.std(ddof=1)/np.sqrt(len(values))
     return max(0., float(values.mean() - half)), min(1., float(values.mean() + half))
 
 # %% ../nbs/02_validate.ipynb #7774332e
@@ -394,12 +382,11 @@ def validate(
     if wrong := [seed for seed in seeds if not isinstance(seed, (int, np.integer)) or seed < 0]: raise InputError(f"seeds: {wrong[0]!r} given; expected whole numbers from 0 on")
     for fold in folds: _check_labels(fold, labelled, classes, target)
     config, results, todo = _with_outputs(config, len(classes)), {}, {}
-    for task in [(fold, seed) for fold in folds for seed in dict.fromkeys(seeds)]:
-        settings = config.model_copy(update=dict(seed=task[1]))
-        asked, place = _asked(labelled, settings, task[0]), folder and Path(folder)/f"{task[0].name}_seed{task[1]}"
-        key = (task[0].name, task[1])
+    for fold, seed in product(folds, dict.fromkeys(seeds)):
+        settings, key = config.model_copy(update=dict(seed=seed)), (fold.name, seed)
+        asked, place = _asked(labelled, settings, fold), folder and Path(folder)/f"{fold.name}_seed{seed}"
         results[key] = place and _read_fold(place, asked)
-        if results[key] is None: todo[key] = (settings, task[0], asked, place)
+        if results[key] is None: todo[key] = (settings, fold, asked, place)
     logger.info("%d of %d folds are done already", len(results) - len(todo), len(results))
     results |= _run_folds(labelled, classes, todo, jobs)
     made = dict(classes=classes, settings=config.model_dump(mode="json", exclude={"seed"}),

@@ -33,7 +33,7 @@ def main(path: Path):
     figure, axes = plt.subplots(len(groups), 1, figsize=(8, 0.5*sum(len(rows) + 1.6 for rows in groups.values())), layout="constrained", height_ratios=[len(rows) + 1 for rows in groups.values()])
     for axis, (group, rows) in zip(axes, groups.items()):
         names, _, ratios, _ = zip(*sides(rows))
-        bars = axis.barh(names, ratios, color=["lightsteelblue" if "audiomnist_nb" in name or ":" not in name and "who" not in rows[0]["params"] else "lightgrey" for name in names])
+        bars = axis.barh(names, ratios, color=["lightsteelblue" if "audiomnist_nb" in name or "who" not in rows[0]["params"] else "lightgrey" for name in names])
         axis.bar_label(bars, fmt="%.1f", padding=3)
         axis.invert_yaxis()
         axis.set(title=textwrap.fill(group, 55), xlim=(0, 1.15*max(ratios)))

@@ -20,12 +20,7 @@ from reference import SETTINGS, librosa_mfcc, network_as_described, per_item_ste
 ROOT = Path(__file__).resolve().parent.parent
 AVERAGED = FeatureConfig(resampling_rate=16000, aggregate_over_t=True, **SETTINGS)
 program = lambda name: Path(sys.executable).with_name(name)
-ours = pytest.mark.parametrize("who", ["audiomnist_nb", "reference"])
-
-
-def once(benchmark, function, rounds=20):
-    "Seconds are for the whole; one warm-up round"
-    return benchmark.pedantic(function, rounds=rounds, iterations=1, warmup_rounds=1)
+both = pytest.mark.parametrize("who", ["audiomnist_nb", "reference"])
 
 
 # MFCCs of 300 files at 48 kHz: who else gives the same features, and who only similar ones
@@ -53,20 +48,21 @@ def _peer(name):
 @pytest.mark.parametrize("who", ["audiomnist_nb", "librosa, file by file", "torchaudio", "python_speech_features", "kaldi-native-fbank"])
 def test_features(benchmark, corpus_of, who):
     recordings, extractor = scan(corpus_of(300)), FeatureExtractor(AVERAGED)
-    if who == "audiomnist_nb": once(benchmark, lambda: extract_features(recordings, extractor), rounds=100)
-    elif who.startswith("librosa"): once(benchmark, lambda: [librosa_mfcc(r.path) for r in recordings])
+    if who == "audiomnist_nb": work = lambda: extract_features(recordings, extractor)
+    elif who.startswith("librosa"): work = lambda: [librosa_mfcc(r.path) for r in recordings]
     else:
         peer = _peer(who)
-        once(benchmark, lambda: [peer(soxr.resample(*read_audio(r.path), 16000)) for r in recordings])
+        work = lambda: [peer(soxr.resample(*read_audio(r.path), 16000)) for r in recordings]
+    benchmark.pedantic(work, rounds=100 if who == "audiomnist_nb" else 20, warmup_rounds=1)
 
 
 @pytest.mark.benchmark(group="a dataset of 3,000 recordings, the whole command")
-@ours
+@both
 def test_whole_command(benchmark, corpus_of, child, tmp_path, who):
     folder, settings = corpus_of(3000), ROOT/"config/data/data_20f_agg.yml"
     command = (program("audiomnist"), "dataset", "--data-path", folder, "--config-path", settings, "--name", "x", "--no-cache")
     if who == "reference": command = (sys.executable, ROOT/"benchmarks/reference.py", folder, tmp_path/"x.npz")
-    benchmark.pedantic(lambda: child(*command, cwd=tmp_path), rounds=2, iterations=1)
+    benchmark.pedantic(lambda: child(*command, cwd=tmp_path), rounds=2)
 
 
 @pytest.mark.benchmark(group="growth: recordings at 48 kHz to padded MFCCs (480 MB at 30,000), the whole command")
@@ -74,8 +70,8 @@ def test_whole_command(benchmark, corpus_of, child, tmp_path, who):
 def test_growth(benchmark, corpus_of, child, tmp_path, n):
     folder, settings = corpus_of(n), ROOT/"config/data/data_20f_notagg.yml"
     command = (program("audiomnist"), "dataset", "--data-path", folder, "--config-path", settings, "--name", "x", "--no-cache")
-    used = benchmark.pedantic(lambda: child(*command, cwd=tmp_path), rounds=1, iterations=1)
-    benchmark.extra_info["peak memory, MB"] = round(used[1])
+    peak = benchmark.pedantic(lambda: child(*command, cwd=tmp_path), rounds=1)
+    benchmark.extra_info["peak memory, MB"] = round(peak)
 
 
 def _steps(model, shape, batchsize, who, connection):
@@ -108,7 +104,7 @@ def test_training_step(benchmark, model, shape, batchsize, who):
     def step():
         here.send(True)
         here.recv()
-    benchmark.pedantic(step, rounds=100, iterations=1, warmup_rounds=10)
+    benchmark.pedantic(step, rounds=100, warmup_rounds=10)
     here.send(False)
     process.join()
 
@@ -117,14 +113,14 @@ def test_training_step(benchmark, model, shape, batchsize, who):
 @pytest.mark.parametrize("n", [1, 64])
 def test_latency(benchmark, voices, n):
     recogniser, recordings = Recogniser.load(), scan(voices)[:n]
-    benchmark.pedantic(lambda: recogniser.predict(recordings), rounds=10, iterations=1, warmup_rounds=2)
+    benchmark.pedantic(lambda: recogniser.predict(recordings), rounds=10, warmup_rounds=2)
 
 
 @pytest.mark.benchmark(group="audiomnist infer on 56 files, cold start (the reference: features only)")
-@ours
+@both
 def test_cold_start(benchmark, voices, child, tmp_path, who):
     (tmp_path/"test").mkdir()
     for r in scan(voices)[:56]: shutil.copy(r.path, tmp_path/"test")
     command = (program("audiomnist"), "infer", "--data-path", tmp_path/"test")
     if who == "reference": command = (sys.executable, ROOT/"benchmarks/reference.py", tmp_path/"test", tmp_path/"x.npz")   # features only: no network, no table
-    benchmark.pedantic(lambda: child(*command, cwd=tmp_path), rounds=3, iterations=1, warmup_rounds=1)
+    benchmark.pedantic(lambda: child(*command, cwd=tmp_path), rounds=3, warmup_rounds=1)

@@ -4,9 +4,9 @@ nbdev's own site builder is Quarto. Sphinx with myst-nb needs no program beside 
 Quarto's are translated here: `show_doc`'s API entries become Sphinx directives, `#|` directives become cell tags, and
 names in backticks become links."""
 import inspect, re, shutil, subprocess, sys
-from dataclasses import is_dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import get_type_hints
 
 import yaml
 from fastcore.docments import ShowDocRenderer, docments
@@ -16,7 +16,7 @@ from nbdev.process import Processor
 from nbdev.serve import proc_nbs
 
 ROOT = Path(__file__).resolve().parent.parent
-TAGS = {("echo", "false"): "remove-input", ("output", "false"): "remove-output", ("include", "false"): "remove-cell"}
+TAGS = {("echo", "false"): "remove-input", ("output", "false"): "remove-output"}
 EMPTY = inspect.Parameter.empty
 
 
@@ -48,7 +48,8 @@ def parameter(name: str, annotation=EMPTY, default=EMPTY) -> str:
 def settings_entry(cls) -> tuple[str, list[str]]:
     "Signature and parameter table of a pydantic settings class"
     fields = cls.model_fields.items()
-    shown = [parameter(name, f.annotation, EMPTY if f.is_required() else f.get_default(call_default_factory=True)) for name, f in fields]
+    types = get_type_hints(cls)   # without their limits, which the table tells
+    shown = [parameter(name, types[name], EMPTY if f.is_required() else f.get_default(call_default_factory=True, validated_data={})) for name, f in fields]
     limits = lambda f: ", ".join(f"{op} {getattr(m, key)}" for m in f.metadata for key, op in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")) if hasattr(m, key))
     table = [f":param {name}: {f.description or ''}{f' ({limits(f)})' if limits(f) else ''}" for name, f in fields]
     return f"({', '.join(shown)})", table
@@ -57,9 +58,6 @@ def settings_entry(cls) -> tuple[str, list[str]]:
 def callable_entry(symbol) -> tuple[str, list[str]]:
     "Signature and parameter table of a function or class, from the comments beside its parameters"
     entries = docments(symbol, full=True, returns=True)
-    if is_dataclass(symbol):
-        for name, comment in re.findall(r"^ +(\w+): .*?  # (.*)$", inspect.getsource(symbol), re.M):
-            if name in entries: entries[name].docment = comment
     returned = entries.pop("return", None)
     entries = {name: entry for name, entry in entries.items() if name not in ("self", "cls")}
     stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}

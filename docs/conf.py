@@ -7,10 +7,10 @@ config.read(Path(__file__).parent.parent/"settings.ini", encoding="utf-8")
 config = config["DEFAULT"]
 project, author, copyright, version = (config[key] for key in ("title", "author", "copyright", "version"))
 
-extensions = ["myst_nb", "sphinx_design", "sphinx_copybutton"]
+extensions = ["myst_nb", "sphinx_copybutton"]
 nb_execution_mode = "off"      # pages show the outputs saved in the notebooks
 nb_ipywidgets_js = {}          # the default loads a script from elsewhere
-myst_enable_extensions = ["colon_fence", "fieldlist", "attrs_block"]
+myst_enable_extensions = ["colon_fence", "fieldlist"]
 myst_heading_anchors = 3
 html_theme = "furo"
 html_title = f"{project} {version}"
