@@ -84,7 +84,7 @@ def _explain(error: dict, cls: type) -> str:
     key = ".".join(map(str, at)) or "settings"
     names = _fields(cls, at[:-1])
     if error["type"] == "extra_forbidden": return f"{key}: unknown key{nearest(at[-1], names)} (allowed: {', '.join(names)})"
-    message = error["msg"].removeprefix("Value error, ")
+    message = re.sub(", unable to .*", "", error["msg"].removeprefix("Value error, "))
     if error["type"] == "value_error": return f"{key}: {message}"
     if error["type"] == "string_pattern_mismatch": message = f"expected {names[at[-1]].description}"
     hint = nearest(error["input"], re.findall("'(.+?)'", message)) if error["type"] == "literal_error" else ""
@@ -99,7 +99,11 @@ def settings_from(
     "Checked settings; raises one `InputError` that names every wrong key."
     try: return kind.model_validate(values)
     except ValidationError as e:
-        raise InputError("; ".join(f"{source}: {_explain(error, kind)}" for error in e.errors() if error["type"] != "default_factory_not_called")) from e
+        wrong = {}   # what is given -> what it should be, which may be one of several
+        for error in e.errors():
+            given, _, wanted = _explain(error, kind).partition(" given; input should be ")
+            if error["type"] != "default_factory_not_called": wrong.setdefault(given, []).append(wanted)
+        raise InputError("; ".join(f"{source}: {given}" + (f" given; input should be {' or '.join(wanted)}" if wanted[0] else "") for given, wanted in wrong.items())) from e
 
 # %% ../nbs/00_config.ipynb #a50e6679
 class FeatureConfig(Settings):
