@@ -110,8 +110,8 @@ def _dataset(
     augment: Annotated[Optional[Path], typer.Option("--augment", help="Varied copies in place of the recordings, by settings such as config/augment/voices.yml.")] = None,
     jobs: Jobs = -1,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first unreadable recording instead of leaving it out.")] = False,
-    cache: Annotated[bool, typer.Option(help="Keep features in data/cache, so that a recording is read once for each setting.")] = True,
-    backend: Annotated[Optional[str], typer.Option("--backend", help="dask or ray: the work is done by a cluster, which sees the same files (the extra `cluster`).")] = None,
+    cache: Annotated[bool, typer.Option(help="Keep features in data/cache, so that a recording is read once for each setting (with --augment: all copies, made anew if any recording changes).")] = True,
+    backend: Annotated[Optional[str], typer.Option("--backend", help="dask or ray: the work is done by a cluster, which sees the same files (dask: the extra `cluster`; ray: the package `ray`).")] = None,
     address: Annotated[Optional[str], typer.Option("--address", help="Its scheduler, such as tcp://host:8786; default: workers started here.")] = None,
     verbose: Verbose = False,
 ):

@@ -325,7 +325,7 @@ def plot_roc(
 
 # %% ../nbs/03_reject.ipynb #b4f3f122
 def validation_rows(
-    trained: TrainedModel,   # says who was kept for validation
+    trained: TrainedModel,   # says whom it was trained on
     dataset: Dataset,        # the one it was trained on, or one of other speakers
 ) -> np.ndarray:             # row numbers
     "Rows of speakers that the model has not learned from; raises `InputError` if there are none, or nothing says so."

@@ -113,7 +113,7 @@ class to_myst(Processor):
         front = yaml.safe_load(cell.source.strip().strip("-")) or {}
         cell.cell_type, cell.source = "markdown", f"# {front.get('title', '')}\n\n*{front.get('description', '')}*\n"
 
-    def markdown(self, cell): cell.source = self.linked(cell.source.replace("](nbs/", "](").replace("](benchmarks/", "](images/").replace("`page/`", '<a href="page/index.html">here</a>'))   # README.md's paths
+    def markdown(self, cell): cell.source = self.linked(cell.source.replace("](nbs/", "](").replace("](benchmarks/", "](images/").replace("`page/`", '<a href="page/index.html">page/</a>'))   # README.md's paths
 
     def code(self, cell):
         lines = cell.source.splitlines(keepends=True)
