@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['logger', 'Probability', 'ALIASES', 'InputError', 'nearest', 'read_yaml', 'Settings', 'settings_from', 'FeatureConfig',
            'WaveformAugmentConfig', 'torch_class', 'TorchConfig', 'ActivationConfig', 'OptimizerConfig', 'LayersConfig',
-           'ModelConfig', 'SchedulerConfig', 'AugmentConfig', 'TrainConfig', 'load_train_config', 'listed',
+           'ModelConfig', 'SchedulerConfig', 'AugmentConfig', 'TrainConfig', 'listed', 'load_train_config',
            'project_root', 'find_path', 'replacing', 'check_place', 'ending_workers', 'keep_memory', 'on_cluster',
            'notebook_parameters', 'package_file', 'provenance', 'show_path', 'run_log']
 
@@ -233,7 +233,7 @@ def _try_torch(kind: str, name: str, params: dict):
 # %% ../nbs/00_config.ipynb #f74ea5ae
 def _value(text: Any) -> Any:
     "A number or a list that arrived as text (papermill's `-f` and `-r` do that with 1e-6, its `-p` with [8, 8]), as what it is"
-    return yaml.load(text, _Loader) if isinstance(text, str) and re.match(r"[-+.]?\d|\[", text) else text
+    return yaml.load(text, _Loader) if isinstance(text, str) and re.match(r"[-+.]?\d|[\[{]", text) else text
 
 # %% ../nbs/00_config.ipynb #5a5bac5e
 class TorchConfig(Settings):
@@ -393,23 +393,6 @@ def _other_class(values: dict, key: str, name: str) -> dict:
     if old.get("type") == name: return values
     return _set(values, f"{key}.params", {k: v for k, v in (old.get("params") or {}).items() if k == "lr"})
 
-# %% ../nbs/00_config.ipynb #0b0ec6a6
-def load_train_config(
-    path: str | Path | None = None,   # YAML file such as config/models/config_20f.yml; none: the defaults
-    settings: dict = None,            # any settings by their full names: {"augment.noise": None, "model.width": 0.5}
-    **overrides: Any,                 # single settings (`lr`, `epochs`, `model`, ...); None leaves the file's
-) -> TrainConfig:
-    "Training settings from a file, single ones replaced; raises `InputError` for unknown names."
-    values, source = TrainConfig().model_dump() | (read_yaml(path) if path else {}), str(path or "settings")
-    for key, value in (settings or {}).items(): values = _set(values, key, _value(value))
-    for key, value in overrides.items():
-        if value is None: continue
-        names = [*TrainConfig.model_fields, *ALIASES]
-        if key not in names: raise InputError(f"{key}: unknown setting{nearest(key, names)} (allowed: {', '.join(names)})")
-        if key in ("optimizer", "activation"): values = _other_class(values, ALIASES[key].removesuffix(".type"), value)
-        values = _set(values, ALIASES.get(key, key), _value(value) if key in (*ALIASES, "earlystop") else value)
-    return settings_from(TrainConfig, values, source)
-
 # %% ../nbs/00_config.ipynb #94a0a45b
 def listed(
     value,      # None, one value, a list, or a list as text: "[1, 2]" as papermill's -p gives it, "1,2" as a command line does
@@ -419,6 +402,27 @@ def listed(
         parts = yaml.load(value, yaml.BaseLoader) if value.startswith("[") else [part.strip() for part in value.split(",")]
         value = [part if re.match("0[0-9]", part) else _value(part) for part in parts]   # speaker 01 stays 01
     return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
+
+# %% ../nbs/00_config.ipynb #0b0ec6a6
+def load_train_config(
+    path: str | Path | None = None,   # YAML file such as config/models/config_20f.yml; none: the defaults
+    settings: dict = None,            # any settings by their full names: {"augment.noise": None, "model.width": 0.5}
+    **overrides: Any,                 # single settings (`lr`, `epochs`, `model`, ...); None leaves the file's
+) -> TrainConfig:
+    "Training settings from a file, single ones replaced; raises `InputError` for unknown names."
+    values, source = TrainConfig().model_dump() | (read_yaml(path) if path else {}), str(path or "settings")
+    settings = _value(settings or {})
+    if not isinstance(settings, dict): raise InputError(f"settings: {settings!r} given; expected settings by their full names, such as {{model.width: 0.5}}")
+    for key, value in settings.items(): values = _set(values, key, _value(value))
+    for key, value in overrides.items():
+        if value is None: continue
+        names = [*TrainConfig.model_fields, *ALIASES]
+        if key not in names: raise InputError(f"{key}: unknown setting{nearest(key, names)} (allowed: {', '.join(names)})")
+        if key in ("optimizer", "activation"): values = _other_class(values, ALIASES[key].removesuffix(".type"), value)
+        if key in ("eval_speakers", "hidden_sizes"): value = listed(value)
+        if key == "eval_speakers": value = list(map(str, value))
+        values = _set(values, ALIASES.get(key, key), _value(value) if key in (*ALIASES, "earlystop") else value)
+    return settings_from(TrainConfig, values, source)
 
 # %% ../nbs/00_config.ipynb #16f48fb3
 def project_root(
