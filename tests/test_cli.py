@@ -91,6 +91,17 @@ def test_only_some_speakers(work, run):
     assert code == 0 and "40 recordings, 2 speakers" in out
 
 
+def test_varied_copies_are_kept(work, run):
+    (work/"varied.yml").write_text("copies: 1\nnoise: 1")
+    arguments = ["dataset", "--data-path", "data/test/voices", "--config-path", AGG, "--name", "varied", "--augment", "varied.yml"]
+    assert run("audiomnist", *arguments, "--no-cache", cwd=work)[0] == 0 and not list((work/"data/cache").glob("augmented_*.npz"))
+    assert run("audiomnist", *arguments, cwd=work)[0] == 0
+    kept, = (work/"data/cache").glob("augmented_*.npz")
+    before = kept.stat().st_mtime_ns
+    assert run("audiomnist", *arguments, cwd=work)[0] == 0 and kept.stat().st_mtime_ns == before
+    assert (work/"data/processed/varied.npz").read_bytes() == kept.read_bytes()
+
+
 def test_an_unreadable_recording_is_named_and_left_out(work, run):
     shutil.copytree(work/"data/test/voices", work/"spoilt")
     (work/"spoilt/3_s1x000_0.wav").write_bytes(b"no sound")
@@ -151,6 +162,7 @@ WRONG = [
     (["infer", "--data-path", "data/test/voices", "--model", "models/gone_v010"], "models/gone_v010: no such file or folder"),
     (["infer"], "name one recording, or one folder of them: audiomnist infer my.wav"),
     (["infer", "--data-path", "data/test/voices", "--model", "models/quick_v010", "--data-config", ROOT/"config/data/data_13f_agg.yml"], "made with other feature settings: n_mfcc 20, not 13"),
+    (["record", "--speaker", "anna b"], "speaker: 'anna b' given; expected a name of letters"),
     (["infer", "--data-path", "text/3_x_0.wav", "--model", "models/quick_v010"], "not readable as sound"),
 ]
 
