@@ -18,7 +18,7 @@ from torch import nn
 from tqdm import tqdm
 
 from .cache import content_digest
-from .config import AugmentConfig, FeatureConfig, InputError, WaveformAugmentConfig, logger, nearest, provenance, show_path
+from .config import AugmentConfig, FeatureConfig, InputError, WaveformAugmentConfig, logger, nearest, need_features, provenance, show_path
 from .corpora import Recording
 from .features import Dataset, FeatureExtractor, band_centres, by_threads, by_workers, features_of, fix_length, read_audio, resample, stays_here, warped_bands
 
@@ -423,9 +423,8 @@ class Augment:
     ):
         self.config, self.features = config, features
         needs = [key for key in ("frequency_warp", "time_warp", "equaliser", "noise", "babble", "gate", "crop", "band", "masks") if getattr(config, key)]
-        self.timed = features is not None and features.feature == "log_mel" and not features.deltas and not features.aggregate_over_t
-        if needs and not self.timed:
-            raise InputError(f"augment.{needs[0]} works on log-mel spectrograms over time; set feature: log_mel, without deltas and aggregate_over_t")
+        self.timed = features is not None and features.log_mel
+        if needs: need_features(features, f"augment.{needs[0]}", log_mel=True)
         if config.shift and features and features.aggregate_over_t: raise InputError("augment.shift needs features over time; set aggregate_over_t: false")
 
     def __call__(self,

@@ -234,22 +234,23 @@ def _validate(
 # %% ../nbs/04_cli.ipynb #a76cb3ea
 @app.command("tune")
 def _tune(
-    data_path: Annotated[Path, typer.Option("--data-path", help="Dataset (.npz).")],
+    data_path: Annotated[str, typer.Option("--data-path", help="Dataset (.npz), or several, comma-separated.")],
     search: Annotated[Path, typer.Option("--search", help="What is varied, such as config/tune/example.yml.")],
     name: Annotated[Optional[str], typer.Option("--name", help="Name of the search; the same name resumes it.")] = None,
     trials: Annotated[Optional[int], typer.Option("--trials", help="Trials in all, including earlier ones.")] = None,
     storage: Annotated[Optional[str], typer.Option("--storage", help="File or database URL that processes and machines share; default: reports/NAME/trials.log.")] = None,
     jobs: Jobs = 1,
+    data_config: DataConfig = None,
     speaker_block: SpeakerBlock = None,
     verbose: Verbose = False,
 ):
     "Search for better settings; run it again to continue, or twice at once to share the work."
     _setup(verbose)
     from audiomnist_nb.config import find_path, project_root, replacing, show_path
-    from audiomnist_nb.features import Dataset
+    from audiomnist_nb.features import load_joined
     from audiomnist_nb.tune import load_tune_config, save_best, trials_table, tune
     config = load_tune_config(find_path(search), name=name, trials=trials)
-    report, data = project_root()/"reports"/config.name, Dataset.load(find_path(data_path), speaker_block)
+    report, data = project_root()/"reports"/config.name, load_joined(data_path, speaker_block, data_config)
     study = tune(data, config, storage or report/"trials.log", jobs)
     with replacing(report/"trials.csv") as new: trials_table(study).to_csv(new)
     typer.echo(f"best settings: {show_path(save_best(study, config, report/'best.yml'))}")
@@ -331,15 +332,14 @@ def _record(
     device = int(device) if device and device.isdigit() else device
     if speaker is None:
         recogniser = Recogniser.load(model and find_path(model))
-        typer.echo("say digits", err=True)
-        answers = answer(recogniser, *record_word(device=device))
+        answers = answer(recogniser, *record_word(device=device, ready=lambda: typer.echo("say digits", err=True)))
         for said in answers: typer.echo("no digit" if said["digit"] is None else f"{said['digit']} ({max(said['probabilities']):.2f})")
         if not answers: typer.echo("nothing was heard: speak louder, or nearer")
         return
     speaker, wanted = check_speaker(speaker), prompts(takes, seed)
     for number, digit in enumerate(wanted, 1):
-        typer.echo(f"say: {digit}   ({number} of {len(wanted)})")
-        while len(where := words(*(heard := record_word(device=device)))) != 1: typer.echo("once more: " + ("nothing was heard" if not where else f"{len(where)} words were heard"))
+        prompt = lambda: typer.echo(f"say: {digit}   ({number} of {len(wanted)})")   # only where there is a microphone
+        while len(where := words(*(heard := record_word(device=device, ready=prompt)))) != 1: typer.echo("once more: " + ("nothing was heard" if not where else f"{len(where)} words were heard"))
         path = save_take(heard[0][slice(*where[0])], heard[1], digit, speaker, to)
     typer.echo(f"{len(wanted)} recordings: {show_path(path.parent)}")
 

@@ -200,6 +200,8 @@ def scan(
         seen = "; ".join(f"{len(paths)} left out: {reason}, e.g. {_printable(paths[0].name)}" for reason, paths in found.left_out.items()) or "it is empty"
         raise InputError(f"{folder}: no {what} ({seen})")
     logger.info("%s: %r", folder, found)
+    for reason, paths in found.left_out.items():
+        for path in paths: logger.info("left out: %s: %s", _printable(str(path)), reason)
     return found
 
 # %% ../nbs/00_corpora.ipynb #90c7affa

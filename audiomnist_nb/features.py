@@ -750,7 +750,10 @@ def extract(
     "Turn recordings into a dataset. What can't be read is logged and left out; raises `InputError` if nothing is left."
     unlabelled = [r for r in recordings if r.digit is None]
     if unlabelled: raise InputError(f"{unlabelled[0].path}: the name does not tell the digit; expected digit_speaker_take, such as 7_anna_0.wav")
-    x, kept, wrong = extract_features(recordings, FeatureExtractor(config), jobs, strict, cache)
+    extractor = FeatureExtractor(config)
+    if empty := 0 if config.feature == "waveform" else int((extractor.mel == 0).all(1).sum()):
+        logger.warning("%d of %d mel bands are narrower than the step between frequencies and stay empty; set a larger n_fft or fewer n_mels", empty, config.n_mels)
+    x, kept, wrong = extract_features(recordings, extractor, jobs, strict, cache)
     text = lambda values: np.array([str(v) for v in values])
     made, about = provenance(), getattr(recordings, "speakers", None)
     if about: made["speakers"] = about

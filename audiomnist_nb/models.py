@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm import tqdm
 
-from .config import FeatureConfig, InputError, LayersConfig, ModelConfig, provenance, replacing, settings_from, torch_class
+from .config import FeatureConfig, InputError, LayersConfig, ModelConfig, need_features, provenance, replacing, settings_from, torch_class
 from .features import CMVN, warped_bands
 
 # %% ../nbs/01_models.ipynb #9aec2d7c
@@ -290,7 +290,7 @@ def build(
         ResNet=lambda: ResNet(input_shape, layers.output_size, config.width, config.dropout, activation))[config.type]()
     if features and features.cmvn != "none": network.cmvn = CMVN(features)
     if config.views:
-        if not features or features.feature != "log_mel" or features.aggregate_over_t or features.deltas: raise InputError("model.views works on log-mel spectrograms over time; set feature: log_mel, without deltas and aggregate_over_t")
+        need_features(features, "model.views", log_mel=True)
         network.warps = frequency_warps(torch.tensor(config.views), features)
     return network
 

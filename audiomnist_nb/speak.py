@@ -201,6 +201,7 @@ def record_word(
     hold: float = 0.3,    # silence after the word that ends the recording, s
     limit: float = 10,    # longest recording, s
     device: str = None,   # a microphone's name or number; none: the system's
+    ready=None,           # a function called once the microphone is open
 ) -> tuple[np.ndarray, int]:   # waveform (n_samples,) float32, sampling rate in Hz
     "Record from the microphone until a word has ended; raises `InputError` if there is no microphone."
     sounddevice = _sounddevice()
@@ -208,6 +209,7 @@ def record_word(
         sr = int(sounddevice.query_devices(device, "input")["default_samplerate"])
         with sounddevice.InputStream(samplerate=sr, channels=1, dtype="float32", device=device) as stream:
             heard = np.zeros(0, np.float32)
+            if ready: ready()
             while len(heard) < limit*sr and not _has_ended(heard, sr, hold): heard = np.concatenate([heard, stream.read(round(sr/20))[0][:, 0]])
     except (sounddevice.PortAudioError, ValueError) as e: raise InputError(f"no microphone to record from ({e}); `python -m sounddevice` lists what there is") from e
     return heard, sr

@@ -23,7 +23,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from .config import InputError, OptimizerConfig, TrainConfig, find_path, keep_memory, logger, nearest, provenance, replacing, show_path, torch_class
+from .config import InputError, OptimizerConfig, TrainConfig, find_path, keep_memory, logger, nearest, need_features, provenance, replacing, show_path, torch_class
 from .augment import Augment, mixup
 from .features import CMVN, Dataset
 from .models import Network, TrainedModel, build, log_probabilities, pick_device, save, seeded, stored
@@ -274,7 +274,7 @@ class Trainer:
 
     def _add_outliers(self, train: Dataset) -> None:
         "Append sounds without a digit to the recordings: label -1, all by one speaker, if speakers are known; an epoch has at most a fifth as many as recordings"
-        if train.config is None: raise InputError("outliers need to know how the features of the dataset were made: give its settings (data_config, --data-config), or set outliers: 0")
+        need_features(train.config, "training with outliers")
         x = torch.from_numpy(outliers(self.config.outliers, train.config)).to(self.x)
         self.shown += min(len(x), self.shown//5)
         self.x, self.y = torch.cat([self.x, x]), torch.cat([self.y, self.y.new_full((len(x),), -1)])
@@ -362,8 +362,8 @@ class Trainer:
     def _schedule(self, when: str, loss: float = None) -> None:
         "Update the learning rate, if it is time"
         if self.scheduler is None or self.config.scheduler.every != when: return
-        if isinstance(self.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau): self.scheduler.step(loss)
-        else: self.scheduler.step()
+        try: self.scheduler.step(*[loss]*isinstance(self.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau))
+        except Exception as e: raise InputError(f"scheduler: {self.config.scheduler.type} can't be used with {self.config.scheduler.params}: {e}") from e   # each class has its own
 
 # %% ../nbs/02_train.ipynb #819988ac
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

@@ -10,14 +10,14 @@ __all__ = ['PLOTS', 'Dimension', 'OptunaConfig', 'TuneConfig', 'load_tune_config
 import json
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import optuna
 import pandas as pd
 import yaml
 from joblib import Parallel, delayed, effective_n_jobs
 from optuna.trial import TrialState
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 from tqdm import tqdm
 
 from .config import ALIASES, InputError, Settings, TrainConfig, ending_workers, find_path, load_train_config, logger, nearest, read_yaml, replacing, settings_from
@@ -78,8 +78,6 @@ class OptunaConfig(Settings):
         except (TypeError, ValueError, ImportError) as e: raise ValueError(f"{self.type} can't be made with {self.params | more}: {e}") from None
 
 # %% ../nbs/02_tune.ipynb #5eb5ca35
-def _by_name(given: Any): return dict(type=given) if isinstance(given, str) else given
-
 class TuneConfig(Settings):
     "All that decides what a search does."
     name: str = Field("search", pattern=r"^[A-Za-z0-9][\w-]*$", description="name of the search")
@@ -88,8 +86,8 @@ class TuneConfig(Settings):
     objective: Literal["valid_loss", "valid_accuracy"] = Field("valid_loss", description="what to optimise")
     trials: int = Field(30, ge=1, le=1_000_000, description="trials in all, including earlier ones")
     seed: int = Field(42, ge=0, lt=2**32, description="seed of the sampler")
-    sampler: Annotated[OptunaConfig, BeforeValidator(_by_name)] = Field(OptunaConfig(type="TPESampler"), description="what proposes settings")
-    pruner: Annotated[OptunaConfig, BeforeValidator(_by_name)] = Field(OptunaConfig(type="MedianPruner"), description="what ends a trial early")
+    sampler: OptunaConfig = Field(OptunaConfig(type="TPESampler"), description="what proposes settings")
+    pruner: OptunaConfig = Field(OptunaConfig(type="MedianPruner"), description="what ends a trial early")
 
     @model_validator(mode="after")
     def _can_be_made(self):
