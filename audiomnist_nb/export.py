@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from .config import FeatureConfig, InputError, package_file, project_root, replacing
 from .features import FeatureExtractor
@@ -149,17 +150,19 @@ def export_onnx(
     model, rate = WaveformModel(recogniser).eval(), recogniser.trained.features.resampling_rate
     outputs = ["probabilities", "score"][:1 + ("score" in recogniser.calibration)]
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)   # it tells of packages that aren't needed
-    with warnings.catch_warnings():
+    with tqdm(desc="export", total=2, unit="step") as bar, warnings.catch_warnings():   # translated, compared
         warnings.simplefilter("ignore")
         program = torch.onnx.export(model, (torch.zeros(2, rate),), input_names=["waveform"], output_names=outputs, dynamo=True, verbose=False,
                                     dynamic_shapes=dict(waveform={0: torch.export.Dim("batch"), 1: torch.export.Dim("samples", min=16)}))
-    graph = program.model_proto
-    onnx.helper.set_model_props(graph, _metadata(recogniser))
-    onnx.checker.check_model(graph, full_check=True)
-    with replacing(to) as new:
-        new.write_bytes(graph.SerializeToString())
-        difference = disagreement(new, recogniser)
-        if difference > 1e-4: raise InputError(f"{to}: not written, its probabilities differ from torch's by {difference:.1e}")
+        graph = program.model_proto
+        onnx.helper.set_model_props(graph, _metadata(recogniser))
+        onnx.checker.check_model(graph, full_check=True)
+        bar.update()
+        with replacing(to) as new:
+            new.write_bytes(graph.SerializeToString())
+            difference = disagreement(new, recogniser)
+            if difference > 1e-4: raise InputError(f"{to}: not written, its probabilities differ from torch's by {difference:.1e}")
+        bar.update()
     return difference
 
 # %% ../nbs/03_export.ipynb #44e1e100

@@ -198,11 +198,11 @@ def _count(study: optuna.Study, since: datetime) -> int:
     return sum(t.state in done or (t.state == running and t.datetime_start >= since) for t in study.get_trials(deepcopy=False))
 
 # %% ../nbs/02_tune.ipynb #ca5e6361
-def _work(config: TuneConfig, storage: str | Path, dataset: Dataset) -> None:
+def _work(config: TuneConfig, storage: str | Path, dataset: Dataset, silent: bool = False) -> None:
     "Run trials until there are enough, whoever ran them"
     study, since = open_study(config, storage, dataset), datetime.now()
     def log(study, trial): logger.info("trial %d: %s %s, %s", trial.number, trial.state.name.lower(), trial.value, trial.params)
-    with tqdm(desc="trials", total=config.trials, initial=min(_count(study, since), config.trials), unit="trial", delay=2) as bar:
+    with tqdm(desc="trials", total=config.trials, initial=min(_count(study, since), config.trials), unit="trial", delay=2, disable=silent) as bar:
         while _count(study, since) < config.trials:
             study.optimize(lambda trial: run_trial(trial, config, dataset), n_trials=1, callbacks=[log])
             bar.update(min(_count(study, since), config.trials) - bar.n)
@@ -217,7 +217,7 @@ def tune(
     "Search; raises `InputError` if no trial could be finished."
     jobs = effective_n_jobs(jobs)
     study = open_study(config, storage, dataset)
-    others = ending_workers(Parallel(jobs, return_as="generator")(delayed(_work)(config, storage, dataset) for _ in range(jobs - 1))) if jobs > 1 else ()
+    others = ending_workers(Parallel(jobs, return_as="generator")(delayed(_work)(config, storage, dataset, silent=True) for _ in range(jobs - 1))) if jobs > 1 else ()
     _work(config, storage, dataset)
     for _ in others: pass   # wait for them, and raise what they raised
     if not [t for t in study.trials if t.state == TrialState.COMPLETE]:
