@@ -99,6 +99,7 @@ def _explain(error: dict, cls: type) -> str:
     if error["type"] == "extra_forbidden":
         meant = f"; did you mean {ALIASES[at[-1]]}?" if at[-1] in ALIASES and "optimizer" in cls.model_fields else nearest(at[-1], names)
         return f"{key}: unknown key{meant} (allowed: {', '.join(names)})"
+    if error["type"] == "missing": return f"{key}: missing"
     if error["type"] == "model_type": return f"{key}: {error['input']!r} given; expected a group of settings (allowed: {', '.join(_fields(cls, at))})"
     message = re.sub(", unable to .*", "", error["msg"].removeprefix("Value error, "))
     if error["type"] == "value_error": return f"{key}: {message}"
@@ -123,7 +124,7 @@ def settings_from(
             told.add(allowed)
             given, _, wanted = message.partition(" given; input should be ")
             if error["type"] != "default_factory_not_called": wrong.setdefault(given, []).append(wanted)
-        raise InputError("; ".join(f"{source}: {given}" + (f" given; input should be {' or '.join(wanted)}" if wanted[0] else "") for given, wanted in wrong.items())) from e
+        raise InputError(f"{source}: " + "; ".join(given + (f" given; input should be {' or '.join(wanted)}" if wanted[0] else "") for given, wanted in wrong.items())) from e
 
 # %% ../nbs/00_config.ipynb #a50e6679
 class FeatureConfig(Settings):
