@@ -197,6 +197,7 @@ def _validate(
     always_train: Annotated[Optional[str], typer.Option("--always-train", help="Speakers in every training part, never tested: s0x*,s1x*.")] = None,
     valid_speakers: Annotated[Optional[str], typer.Option("--valid-speakers", help="Speakers who choose the epoch in every fold (loso, kfold).")] = None,
     test_speakers: Annotated[Optional[str], typer.Option("--test-speakers", help="Test only these speakers (loso).")] = None,
+    conditions: Annotated[bool, typer.Option("--conditions", help="Test in noise, rooms, at other levels and so on as well; the dataset's recordings have to be there.")] = False,
     jobs: Jobs = 1,
     name: Name = None,
     version: Version = None,
@@ -224,9 +225,10 @@ def _validate(
     table = make_folds(data, config, protocol, folds, listed(always_train), listed(valid_speakers), listed(test_speakers))
     rows, report = folds_of(table, data), validation_folder(config, protocol, target)
     with run_log(report/"run.log", go_on=any(report.glob("*/metrics.json"))):
-        validation = validate(data, config, rows, listed(seeds) or [config.seed], jobs, report, target, read_genders(find_path(genders)) if genders else None)
+        validation = validate(data, config, rows, listed(seeds) or [config.seed], jobs, report, target, read_genders(find_path(genders)) if genders else None, conditions)
         validation.save(report)
         write_folds(table, report/"split.csv")
+    for row in validation.robustness.query("condition != 'speaker'").itertuples() if conditions else (): typer.echo(f"{row.condition} {row.value}: {row.accuracy:.4f}")
     for row in validation.speakers.itertuples(): typer.echo(f"{row.Index}: {row.accuracy:.4f} ({row.low:.4f} to {row.high:.4f}, {row.recordings} recordings)")
     typer.echo(f"report: {show_path(report)}")
     typer.echo(validation.summary())

@@ -21,9 +21,10 @@ from joblib import Parallel, delayed, effective_n_jobs
 from scipy.stats import norm, t as student_t
 from tqdm import tqdm
 
-from .config import InputError, TrainConfig, ending_workers, find_path, logger, nearest, project_root, provenance, replacing
+from .config import InputError, TrainConfig, ending_workers, find_path, logger, nearest, need_features, project_root, provenance, replacing
+from .corpora import Recording
 from .features import Dataset, one_thread
-from .models import log_probabilities, pick_device
+from .models import TrainedModel, log_probabilities, pick_device
 from .train import ROLES, Fold, check_folds, matching, read_folds, rows_digest, train
 
 # %% ../nbs/02_validate.ipynb #4b52ff4b
@@ -186,14 +187,22 @@ def relabel(
     return replace(dataset, y=y.astype(np.int64)), names.tolist()
 
 # %% ../nbs/02_validate.ipynb #dcccee26
-def _asked(dataset: Dataset, config: TrainConfig, fold: Fold) -> dict:
+def _asked(dataset: Dataset, config: TrainConfig, fold: Fold, conditions: bool) -> dict:
     "All that decides what comes out of a fold, as JSON gives it back"
     settings = config.model_dump(mode="json", exclude={"name", "version", "split", "eval_split", "split_seed"})
-    return dict(settings=settings, **dataset.identity, rows=rows_digest(*(getattr(fold, role) for role in ROLES)))
+    return dict(settings=settings, **dataset.identity, rows=rows_digest(*(getattr(fold, role) for role in ROLES))) | (dict(conditions=True) if conditions else {})
+
+# %% ../nbs/02_validate.ipynb #dcb3042b
+def _under_conditions(trained: TrainedModel, tested: pd.DataFrame) -> list[dict]:
+    "Per condition and value: how many of the recordings are answered right"
+    from audiomnist_nb.infer import Recogniser
+    from audiomnist_nb.robustness import robustness
+    table = robustness(Recogniser(trained), [Recording(find_path(row.path), int(row.label), row.speaker) for row in tested.itertuples()])
+    return table.loc[table.condition != "speaker", ["condition", "value", "right", "n"]].to_dict("records")
 
 # %% ../nbs/02_validate.ipynb #933c6e68
-def _run_fold(dataset: Dataset, config: TrainConfig, fold: Fold, classes: list[str]) -> tuple[dict, pd.DataFrame]:
-    "Train on a fold and test it once: its figures, and a row for each tested recording"
+def _run_fold(dataset: Dataset, config: TrainConfig, fold: Fold, classes: list[str], conditions: bool) -> tuple[dict, pd.DataFrame]:
+    "Train on a fold and test it once: its figures, among them, if asked for, those in noise and so on; and a row for each tested recording"
     start = time.perf_counter()
     run = train(dataset, config, rows=(fold.train, fold.valid))
     device = pick_device(config.device)
@@ -204,7 +213,7 @@ def _run_fold(dataset: Dataset, config: TrainConfig, fold: Fold, classes: list[s
     if dataset.path is not None: predictions.insert(1, "path", dataset.path[fold.test].tolist())
     return dict(fold=fold.name, seed=config.seed, accuracy=float((answer.numpy() == y).mean()), recordings=len(fold.test),
                 **{key: run.metrics[key] for key in ("epoch", "epochs_run", "valid_loss", "valid_accuracy", "training_recordings", "validation_recordings")},
-                seconds=round(time.perf_counter() - start, 1)), predictions
+                **(dict(conditions=_under_conditions(run.trained, predictions)) if conditions else {}), seconds=round(time.perf_counter() - start, 1)), predictions
 
 # %% ../nbs/02_validate.ipynb #ceb20f19
 def _run_apart(*args) -> tuple:
@@ -285,6 +294,7 @@ class Validation:
     classes: list[str]          # names of the labels
     target: str                 # digit, speaker or gender
     made: dict                  # settings, seeds, digest of the data, version
+    conditions: pd.DataFrame | None = None   # per fold, seed, condition and value: right, n; None: not asked for
 
     @property
     def speakers(self) -> pd.DataFrame:
@@ -311,6 +321,16 @@ class Validation:
                     recordings=int(self.predictions.row.nunique()), speakers=len(speakers), accuracy_over_speakers=float(speakers.mean()),
                     interval_over_speakers=mean_interval(speakers), worst_speaker=speakers.index[0], worst_accuracy=float(speakers.iloc[0]))
 
+    @property
+    def robustness(self) -> pd.DataFrame:
+        "Over all folds and seeds, what [`robustness`](03_robustness.html#robustness) tells of one model"
+        said = self.predictions
+        speakers = pd.DataFrame(dict(condition="speaker", value=said.speaker, right=(said.label == said.answer).astype(int), n=1))
+        table = pd.concat([self.conditions, speakers]).groupby(["condition", "value"], sort=False)[["right", "n"]].sum().reset_index()
+        accuracy = table.right/table.n
+        low, high = wilson(accuracy, table.n/self.folds.seed.nunique())
+        return table.assign(accuracy=accuracy, low=low, high=high, lost=accuracy[0] - accuracy)
+
     def summary(self) -> str:
         "One line: accuracy over folds, over speakers, and the worst speaker"
         m, plus = self.metrics, lambda value, what: "" if value is None else f" ± {value:.4f} over {what}"
@@ -321,12 +341,16 @@ class Validation:
     def save(self,
         folder: str | Path,   # made if it is not there
     ) -> Path:                # the folder
-        "Write folds.csv, speakers.csv, digits.csv (genders.csv), metrics.json, speakers.png and cm.png."
+        "Write folds.csv, speakers.csv, digits.csv (genders.csv), metrics.json, speakers.png and cm.png; of other conditions robustness.csv and robustness.png."
         folder, tables = Path(folder), {"folds": self.folds.set_index("fold"), "speakers": self.speakers}
         if self.target != "speaker": tables[f"{self.target}s"] = self.labels.rename_axis(self.target)
+        figures = {"speakers": plot_speakers(self.speakers), "cm": plot_confusion(self.confusion, self.target)}
+        if self.conditions is not None:
+            from audiomnist_nb.robustness import plot_robustness
+            tables["robustness"], figures["robustness"] = self.robustness.set_index("condition"), plot_robustness(self.robustness)
         for name, table in tables.items():
             with replacing(folder/f"{name}.csv") as new: table.to_csv(new, float_format="%.6f")
-        for name, figure in (("speakers", plot_speakers(self.speakers)), ("cm", plot_confusion(self.confusion, self.target))):
+        for name, figure in figures.items():
             with replacing(folder/f"{name}.png") as new: figure.savefig(new, dpi=120)
         with replacing(folder/"metrics.json") as new: new.write_text(json.dumps(self.metrics | dict(target=self.target) | self.made, indent=2) + "\n", encoding="utf-8")
         return folder
@@ -376,29 +400,32 @@ def validate(
     folder: str | Path = None,   # where finished folds are kept, and found again; none: nowhere
     target: str = "digit",    # one of `TARGETS`
     genders: dict = None,     # speaker -> female or male, for gender; none: as the dataset says, or AudioMNIST's
+    conditions: bool = False, # test the recordings of the test part in noise, rooms and so on as well (`robustness.CONDITIONS`)
 ) -> Validation:
     "Train every fold with every seed and test it once; raises `InputError` if folds, data and settings don't fit."
     labelled, classes = relabel(dataset, target, genders)
+    if conditions: _check_recordings(dataset, folds, target)
     if wrong := [seed for seed in seeds if not isinstance(seed, (int, np.integer)) or seed < 0]: raise InputError(f"seeds: {wrong[0]!r} given; expected whole numbers from 0 on")
     for fold in folds: _check_labels(fold, labelled, classes, target)
     config, results, todo = _with_outputs(config, len(classes)), {}, {}
     for fold, seed in product(folds, dict.fromkeys(seeds)):
         settings, key = config.model_copy(update=dict(seed=seed)), (fold.name, seed)
-        asked, place = _asked(labelled, settings, fold), folder and Path(folder)/f"{fold.name}_seed{seed}"
+        asked, place = _asked(labelled, settings, fold, conditions), folder and Path(folder)/f"{fold.name}_seed{seed}"
         results[key] = place and _read_fold(place, asked)
         if results[key] is None: todo[key] = (settings, fold, asked, place)
     logger.info("%d of %d folds are done already", len(results) - len(todo), len(results))
-    results |= _run_folds(labelled, classes, todo, jobs)
+    results |= _run_folds(labelled, classes, todo, jobs, conditions)
     made = dict(classes=classes, settings=config.model_dump(mode="json", exclude={"seed"}),
                 data=dict(digest=labelled.digest, recordings=len(dataset), **dataset.made), made=provenance())
     predictions = pd.concat([table.assign(fold=fold, seed=seed) for (fold, seed), (_, table) in results.items()], ignore_index=True)
-    return Validation(pd.DataFrame([figures for figures, _ in results.values()]), predictions, classes, target, made)
+    tested = [dict(fold=fold, seed=seed, **row) for (fold, seed), (figures, _) in results.items() for row in figures.pop("conditions", ())]
+    return Validation(pd.DataFrame([figures for figures, _ in results.values()]), predictions, classes, target, made, pd.DataFrame(tested) if conditions else None)
 
 # %% ../nbs/02_validate.ipynb #df4daf65
-def _run_folds(dataset: Dataset, classes: list[str], todo: dict, jobs: int) -> dict:
+def _run_folds(dataset: Dataset, classes: list[str], todo: dict, jobs: int, conditions: bool) -> dict:
     "Figures and predictions of the folds in `todo`, each written as soon as it is done"
     apart = effective_n_jobs(jobs) > 1 and len(todo) > 1
-    calls = (delayed(_run_apart if apart else _run_fold)(dataset, settings, fold, classes) for settings, fold, *_ in todo.values())
+    calls = (delayed(_run_apart if apart else _run_fold)(dataset, settings, fold, classes, conditions) for settings, fold, *_ in todo.values())
     done = {}
     work = Parallel(jobs if apart else 1, return_as="generator_unordered")
     for figures, predictions, *messages in tqdm(ending_workers(work(calls)), "folds", len(todo), unit="fold", delay=2):
@@ -416,6 +443,14 @@ def _check_labels(fold: Fold, dataset: Dataset, classes: list[str], target: str)
     if missing := sorted(set(dataset.y[fold.test]) - set(dataset.y[fold.train])):
         hint = "; to tell speakers, each must be heard in training: use the protocol takes" if target == "speaker" else ""
         raise InputError(f"fold {fold.name}: {target} {classes[missing[0]]} is tested but not in the training part{hint}")
+
+# %% ../nbs/02_validate.ipynb #930ec569
+def _check_recordings(dataset: Dataset, folds: list[Fold], target: str) -> None:
+    "Refuse a test under other conditions where the recordings can't be had"
+    if target != "digit": raise InputError(f"conditions: only digits are tested in noise and rooms, target: {target} given")
+    need_features(dataset.config, "conditions")
+    if dataset.path is None: raise InputError("conditions: the dataset doesn't say where its recordings are; make it anew from them")
+    for path in np.unique(np.concatenate([dataset.path[fold.test] for fold in folds])): find_path(path)
 
 # %% ../nbs/02_validate.ipynb #22d2b725
 def _with_outputs(config: TrainConfig, n: int) -> TrainConfig:
