@@ -571,23 +571,24 @@ def on_cluster(
         finally: ray.shutdown()
 
 # %% ../nbs/00_config.ipynb #9724399b
-def _names_set(cell: str, kind: type) -> list[str]:
-    "Names that a cell assigns at its top level, with (`ast.AnnAssign`) or without (`ast.Assign`) a type"
+def _names_set(cell: str) -> dict[str, str | None]:
+    "Names that a cell assigns at its top level -> their declared type, or None"
     try: body = ast.parse(cell).body
-    except SyntaxError: return []   # a cell with IPython's own syntax
-    targets = [node.targets[0] if kind is ast.Assign else node.target for node in body if isinstance(node, kind)]
-    return [target.id for target in targets if isinstance(target, ast.Name)]
+    except SyntaxError: return {}   # a cell with IPython's own syntax
+    targets = [(node.targets[0], None) if isinstance(node, ast.Assign) else (node.target, ast.unparse(node.annotation)) for node in body if isinstance(node, (ast.Assign, ast.AnnAssign))]
+    return {target.id: kind for target, kind in targets if isinstance(target, ast.Name)}
 
 # %% ../nbs/00_config.ipynb #bc251333
 def notebook_parameters(
     cells: list[str],    # sources of the cells run so far: IPython's `In`
     namespace: dict,     # the notebook's `globals()`
 ) -> dict:               # parameter -> value, without those that are None
-    "The parameters of a running notebook; raises `InputError` for one that papermill injected and the notebook doesn't declare."
-    declared = [name for cell in cells for name in _names_set(cell, ast.AnnAssign)]
-    injected = [name for cell in cells if cell.startswith("# Parameters") for name in _names_set(cell, ast.Assign)]
+    "The parameters of a running notebook; raises `InputError` for one that papermill injected and the notebook doesn't declare, or declares as a number."
+    declared = {name: kind for cell in cells for name, kind in _names_set(cell).items() if kind}
+    injected = [name for cell in cells if cell.startswith("# Parameters") for name in _names_set(cell)]
     for name in injected:
         if name not in declared: raise InputError(f"{name}: unknown parameter{nearest(name, declared)} (allowed: {', '.join(declared)})")
+        if declared[name] in ("int", "float") and isinstance(_value(namespace[name]), str): raise InputError(f"{name}: {namespace[name]!r} given; expected a number")
     return {name: namespace[name] for name in declared if namespace[name] is not None}
 
 # %% ../nbs/00_config.ipynb #4cda14a7

@@ -45,18 +45,23 @@ class Dimension(Settings):
         "Label -> choice; numbers and words are their own labels, lists are written as text"
         return {c if c is None or isinstance(c, (bool, int, float, str)) else json.dumps(c): c for c in self.choices}
 
+    @property
+    def whole(self) -> bool:
+        "Whether only whole numbers are drawn from the range"
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
     def suggest(self,
         trial: optuna.Trial,   # what asks
         name: str,             # of the setting
     ) -> Any:                  # a value
         "Draw a value for a trial."
         if self.choices is not None: return self.labels[trial.suggest_categorical(name, list(self.labels))]
-        whole = isinstance(self.low, int) and isinstance(self.high, int)
-        return (trial.suggest_int if whole else trial.suggest_float)(name, self.low, self.high, log=self.log)
+        return (trial.suggest_int if self.whole else trial.suggest_float)(name, self.low, self.high, log=self.log)
 
     def edges(self) -> list:
-        "All choices, or both ends: if they are allowed, so is the dimension"
-        return [self.low, self.high] if self.choices is None else self.choices
+        "All choices, or both ends and a fraction between them, where fractions are drawn: if they are allowed, so is the dimension"
+        if self.choices is not None: return self.choices
+        return [self.low, self.high, *[0.6*self.low + 0.4*self.high]*(not self.whole)]
 
 # %% ../nbs/02_tune.ipynb #3b8aa238
 _GO_ON = ("CmaEsSampler", "GridSampler", "QMCSampler")   # these continue from earlier state; ours is recreated for every trial
@@ -106,6 +111,17 @@ class TuneConfig(Settings):
         "The training settings of `base` with these values."
         return load_train_config(self.base and find_path(self.base), {ALIASES.get(name, name): value for name, value in values.items()})
 
+# %% ../nbs/02_tune.ipynb #b9ed92cc
+def _rehearse(config: TuneConfig) -> None:
+    "Draw two trials and train nothing"
+    def draw(trial):
+        for name, dimension in config.search.items(): dimension.suggest(trial, name)
+        trial.report(0, 1)
+        trial.should_prune()
+        return 0
+    optuna.logging.set_verbosity(optuna.logging.ERROR)   # we log for it
+    optuna.create_study(sampler=config.sampler.make("samplers", seed=config.seed), pruner=config.pruner.make("pruners")).optimize(draw, n_trials=2)
+
 # %% ../nbs/02_tune.ipynb #24bc5fed
 def load_tune_config(
     path: str | Path,   # YAML file such as config/tune/example.yml
@@ -118,6 +134,8 @@ def load_tune_config(
         for value in dimension.edges():
             try: config.settings({name: value})
             except InputError as e: raise InputError(f"{path}: search: {name}: {value!r} can't be used: {e}") from e
+    try: _rehearse(config)
+    except Exception as e: raise InputError(f"{path}: {config.sampler.type} and {config.pruner.type} can't do this search: {e}") from e   # each class has its own
     return config
 
 # %% ../nbs/02_tune.ipynb #e9766719
