@@ -341,10 +341,10 @@ class Validation:
     def save(self,
         folder: str | Path,   # made if it is not there
     ) -> Path:                # the folder
-        "Write folds.csv, speakers.csv, digits.csv (genders.csv), metrics.json, speakers.png and cm.png; of other conditions robustness.csv and robustness.png."
+        "Write folds.csv, speakers.csv, digits.csv (genders.csv), metrics.json, speakers.png, cm.png; with `conditions` robustness.csv and robustness.png."
         folder, tables = Path(folder), {"folds": self.folds.set_index("fold"), "speakers": self.speakers}
         if self.target != "speaker": tables[f"{self.target}s"] = self.labels.rename_axis(self.target)
-        figures = {"speakers": plot_speakers(self.speakers), "cm": plot_confusion(self.confusion, self.target)}
+        figures = dict(speakers=plot_speakers(self.speakers), cm=plot_confusion(self.confusion, self.target))
         if self.conditions is not None:
             from audiomnist_nb.robustness import plot_robustness
             tables["robustness"], figures["robustness"] = self.robustness.set_index("condition"), plot_robustness(self.robustness)

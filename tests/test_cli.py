@@ -91,6 +91,42 @@ def test_only_some_speakers(work, run):
     assert code == 0 and "40 recordings, 2 speakers" in out
 
 
+def test_validate_leaves_speakers_out_and_resumes(work, run):
+    "Two folds of the eight; the second call trains nothing; a later one in noise is another experiment"
+    command = ["audiomnist", "validate", "--data-path", "data/processed/voices.npz", "--config-path", CONFIG, "--test-speakers", "s0x000,s0x001", "--lr", "1e-3", "--epochs", 2, "--name", "loso"]
+    code, out, error = run(*command, cwd=work)
+    report = work/"reports/loso_v010/validate_loso"
+    assert code == 0, error
+    assert re.fullmatch(r"s0x00[01]: .+\ns0x00[01]: .+\nreport: .+\naccuracy: 0\.\d{4} ± .+ over folds; speakers: .+ worst s0x00[01] .+\n", out)
+    assert {"metrics.json", "split.csv", "speakers.csv", "run.log"} <= {path.name for path in report.iterdir()}
+    written = (report/"s0x000_seed42/metrics.json").stat().st_mtime_ns
+    assert run(*command, cwd=work)[1] == out and (report/"s0x000_seed42/metrics.json").stat().st_mtime_ns == written
+    code, _, error = run(*command, "--conditions", cwd=work)
+    assert code == 2 and "conditions None, not True; give another name" in error
+    code, out, error = run(*command[:-1], "noisy", "--conditions", cwd=work)
+    assert code == 0 and "white 10: 0." in out and (work/"reports/noisy_v010/validate_loso/robustness.png").is_file(), error
+
+
+def test_tune_goes_on_and_train_takes_the_best(work, run):
+    (work/"search.yml").write_text("search: {optimizer.params.lr: {low: 1.0e-4, high: 1.0e-2, log: true}, epochs: {choices: [1]}, model.layers.hidden_sizes: {choices: [[16]]}}\ntrials: 2\n")
+    command = ["audiomnist", "tune", "--data-path", "data/processed/voices.npz", "--search", "search.yml", "--name", "lr"]
+    code, out, error = run(*command, cwd=work)
+    assert code == 0 and re.fullmatch(r"best settings: .+\nvalid_loss: .+ of 2\n", out), error
+    assert run(*command, "--trials", 3, cwd=work)[1].endswith("of 3\n") and len((work/"reports/lr/trials.csv").read_text().splitlines()) == 4
+    code, out, error = run("audiomnist", "train", "--data-path", "data/processed/voices.npz", "--config-path", "reports/lr/best.yml", cwd=work)
+    assert code == 0 and "models/lr_v010" in out, error
+
+
+def test_a_calibrated_model_may_reject(work, run):
+    shutil.copytree(work/"models/quick_v010", work/"models/sure_v010")
+    code, _, error = run("audiomnist", "infer", "data/test/voices", "--model", "models/sure_v010", "--reject", cwd=work)
+    assert code == 2 and "audiomnist calibrate --model" in error
+    code, out, error = run("audiomnist", "calibrate", "--model", "models/sure_v010", "--data-path", "data/processed/voices.npz", cwd=work)
+    assert code == 0 and re.search(r"^threshold .+ digits rejected, ROC area 0\.\d+$", out, re.M), error
+    code, out, error = run("audiomnist", "infer", "data/test/voices", "--model", "models/sure_v010", "--reject", cwd=work)
+    assert code == 0 and re.search(r"accuracy: .+ \(\d+/20\), \d+ rejected$", out), error
+
+
 def test_varied_copies_are_kept(work, run):
     (work/"varied.yml").write_text("copies: 1\nnoise: 1")
     arguments = ["dataset", "--data-path", "data/test/voices", "--config-path", AGG, "--name", "varied", "--augment", "varied.yml"]
