@@ -323,7 +323,7 @@ class Validation:
 
     @property
     def robustness(self) -> pd.DataFrame:
-        "Over all folds and seeds, what [`robustness`](03_robustness.html#robustness) tells of one model"
+        "Over all folds and seeds, what `robustness` in 03_robustness tells of one model"
         said = self.predictions
         speakers = pd.DataFrame(dict(condition="speaker", value=said.speaker, right=(said.label == said.answer).astype(int), n=1))
         table = pd.concat([self.conditions, speakers]).groupby(["condition", "value"], sort=False)[["right", "n"]].sum().reset_index()
