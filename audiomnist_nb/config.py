@@ -261,21 +261,19 @@ def _try_torch(kind: str, name: str, params: dict):
     "Make the PyTorch object once and use it, so that a wrong parameter is found at loading"
     import torch
     cls = torch_class(kind, name)
-    weights = [torch.nn.Parameter(torch.zeros(2, 2))]
-    weights[0].grad = torch.zeros(2, 2)
-    optimizer = torch.optim.SGD(weights, lr=1.0, momentum=0.9)
-    args = dict(activation=(), optimizer=(weights,), scheduler=(optimizer,))[kind]
     known = [p for p in inspect.signature(cls.__init__).parameters if p not in ("self", "params", "optimizer")]
     for p in params:
         if p not in known: raise ValueError(f"{name} has no parameter {p!r}{nearest(p, known)} (allowed: {', '.join(known)})")
     try:
-        made = cls(*args, **params)
-        if kind == "activation":
-            if made(torch.zeros(2, 4, 4, 4)).shape != (2, 4, 4, 4): raise ValueError("it gives fewer values than it takes")
-        elif kind == "optimizer": made.step(lambda: torch.zeros(()))
-        else:
-            optimizer.step()
-            made.step(*[0.0]*(name == "ReduceLROnPlateau"))
+        if kind == "activation":   # without an optimizer: PyTorch's first takes a second
+            if cls(**params)(torch.zeros(2, 4, 4, 4)).shape != (2, 4, 4, 4): raise ValueError("it gives fewer values than it takes")
+            return
+        weight = torch.nn.Parameter(torch.zeros(2, 2))
+        weight.grad = torch.zeros(2, 2)
+        optimizer = cls([weight], **params) if kind == "optimizer" else torch.optim.SGD([weight], lr=1.0, momentum=0.9)
+        scheduler = cls(optimizer, **params) if kind == "scheduler" else None
+        optimizer.step(lambda: torch.zeros(()))
+        if scheduler: scheduler.step(*[0.0]*(name == "ReduceLROnPlateau"))
     except Exception as e: raise ValueError(f"{name} can't be used with {params}: {e}") from None   # each class has its own
 
 # %% ../nbs/00_config.ipynb #f74ea5ae

@@ -31,6 +31,11 @@ def test_nothing_heavy_is_imported_before_a_command_runs():
     subprocess.run([sys.executable, "-c", f"import sys, audiomnist_nb.cli; assert not {heavy} & set(sys.modules)"], check=True)
 
 
+def test_answers_do_without_what_only_training_needs():
+    "torch._dynamo comes with the first optimizer and takes a second of a cold start"
+    subprocess.run([sys.executable, "-c", "import sys, numpy; from audiomnist_nb.infer import Recogniser; Recogniser.load().predict(numpy.ones(8000), 8000); assert 'torch._dynamo' not in sys.modules"], check=True)
+
+
 def test_help_names_every_command(run, tmp_path):
     code, out, _ = run("audiomnist", "--help", cwd=tmp_path)
     assert code == 0 and {command.name for command in app.registered_commands} <= set(out.split())
