@@ -99,7 +99,7 @@ def _explain(error: dict, cls: type) -> str:
     if error["type"] == "extra_forbidden":
         meant = f"; did you mean {ALIASES[at[-1]]}?" if at[-1] in ALIASES and "optimizer" in cls.model_fields else nearest(at[-1], names)
         return f"{key}: unknown key{meant} (allowed: {', '.join(names)})"
-    if error["type"] == "missing": return f"{key}: missing"
+    if error["type"] == "missing": return f"{key}: missing; expected {names[at[-1]].description}"
     if error["type"] == "model_type": return f"{key}: {error['input']!r} given; expected a group of settings (allowed: {', '.join(_fields(cls, at))})"
     message = re.sub(", unable to .*", "", error["msg"].removeprefix("Value error, "))
     if error["type"] == "value_error": return f"{key}: {message}"
