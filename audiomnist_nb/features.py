@@ -40,7 +40,7 @@ def _riff_is_cut(path: Path) -> bool:
 RATES = range(1000, 1_000_001)   # sampling rates that can be, Hz
 
 def _samples_of_wav(path: str | Path) -> tuple[np.ndarray, int] | None:
-    "The first channel and the rate of a whole WAV file of 16-bit samples with the usual header of 44 bytes; None for any other file"
+    "The first channel, int16, and the rate of a whole WAV file of 16-bit samples with the usual header of 44 bytes; None for any other file"
     try:
         file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))   # `open` makes more calls, at each of which another thread may take Python's lock
         try: content = os.read(file, os.fstat(file).st_size)
@@ -50,13 +50,11 @@ def _samples_of_wav(path: str | Path) -> tuple[np.ndarray, int] | None:
     riff, kind, coding, channels, sr, block, bits, data, n = struct.unpack_from("<4s4x12sHHI4xHH4sI", content)
     usual = (riff, kind, coding, bits, data) == (b"RIFF", b"WAVEfmt \x10\0\0\0", 1, 16, b"data") and block == 2*channels > 0 and sr in RATES
     if not usual or not n or n % block or len(content) < 44 + n: return None
-    return np.frombuffer(content, "<i2", n//2, 44)[::channels]*np.float32(1/32768), sr
+    return np.frombuffer(content, "<i2", n//2, 44)[::channels], sr
 
 # %% ../nbs/00_features.ipynb #11e025af
-def read_audio(
-    path: str | Path,   # WAV, FLAC, OGG, MP3 or another format of libsndfile
-) -> tuple[np.ndarray, int]:   # waveform (n_samples,) float32 in [-1, 1], the first channel; sampling rate in Hz
-    "A recording's samples; raises `InputError` for a file that is empty, cut short, no sound, holds NaN, or tells a rate that can't be."
+def _read(path: str | Path) -> tuple[np.ndarray, int]:
+    "What `read_audio` gives, but 16-bit samples may still be the integers of the file"
     if str(path).lower().endswith(".wav") and (found := _samples_of_wav(path)): return found
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f"{path}: no such recording")
@@ -68,6 +66,17 @@ def read_audio(
     if sr not in RATES: raise InputError(f"{path}: its sampling rate of {sr} Hz can't be right")
     if len(waveform) < promised or _riff_is_cut(path): raise InputError(f"{path}: the file is cut short")
     return _checked(waveform, path), sr
+
+def _unit(samples: np.ndarray) -> np.float32:
+    "What brings samples to [-1, 1]: integers are of 16 bits, floats lie there"
+    return np.float32(1/32768 if samples.dtype.kind == "i" else 1)
+
+def read_audio(
+    path: str | Path,   # WAV, FLAC, OGG, MP3 or another format of libsndfile
+) -> tuple[np.ndarray, int]:   # waveform (n_samples,) float32 in [-1, 1], the first channel; sampling rate in Hz
+    "A recording's samples; raises `InputError` for a file that is empty, cut short, no sound, holds NaN, or tells a rate that can't be."
+    samples, sr = _read(path)
+    return samples*_unit(samples), sr
 
 # %% ../nbs/00_features.ipynb #ec46aec8
 def _checked(waveform: np.ndarray, source="waveform") -> np.ndarray:
@@ -118,27 +127,29 @@ def _resampled(waveforms: list[np.ndarray], sr: int, target_sr: int) -> list[np.
     "Waveforms of one rate at another"
     lengths, rates = [math.ceil(len(w)*target_sr/sr) for w in waveforms], (sr, target_sr)
     if rates not in _FILTERS: _FILTERS[rates] = _filter(*rates)
-    if _FILTERS[rates] is None or sum(lengths) > 2**22: return [fix_length(soxr.resample(w, sr, target_sr, quality="HQ"), n).astype(np.float32, copy=False) for w, n in zip(waveforms, lengths)]
+    if _FILTERS[rates] is None or sum(lengths) > 2**22: return [fix_length(soxr.resample(w*_unit(w), sr, target_sr, quality="HQ"), n).astype(np.float32, copy=False) for w, n in zip(waveforms, lengths)]
     n_in, n_out, context_in, context_out, spectrum = _FILTERS[rates]
     step_in, step_out = n_in - 2*context_in, n_out - 2*context_out
     starts = [0, *accumulate(-(-(n + context_out)//step_out) for n in lengths)]   # each one's first block, with silence before the next one's
     padded = np.zeros(starts[-1]*step_in + 2*context_in, np.float32)
     for waveform, start in zip(waveforms, starts): padded[start*step_in + context_in:][:len(waveform)] = waveform
     blocks = torch.from_numpy(padded).unfold(0, n_in, step_in)
-    with one_thread(): parts = [torch.fft.irfft(torch.fft.rfft(part)[:, :len(spectrum)]*spectrum, n_out)[:, context_out:-context_out] for part in blocks.split(256)]
+    with one_thread(): parts = [torch.fft.irfft(torch.fft.rfft(part)[:, :len(spectrum)]*spectrum, n_out)[:, context_out:-context_out] for part in blocks.split(512)]
     samples = torch.cat(parts).flatten().numpy()
     result = [samples[start*step_out:][:n] for start, n in zip(starts, lengths)]
-    for waveform, made in zip(waveforms, result): made[int(len(waveform)*target_sr/sr + 0.5):] = 0   # what soxr leaves out
+    for waveform, made in zip(waveforms, result):
+        made *= _unit(waveform)
+        made[int(len(waveform)*target_sr/sr + 0.5):] = 0   # what soxr leaves out
     return result
 
 # %% ../nbs/00_features.ipynb #5da63706
 def resample_all(
-    sounds: list[tuple[np.ndarray, int]],   # waveforms (n_samples,) float32 and their sampling rates, Hz
+    sounds: list[tuple[np.ndarray, int]],   # waveforms (n_samples,) float32, or int16 of full scale 32768, and their sampling rates, Hz
     target_sr: int,                         # the wanted one, Hz
 ) -> list[np.ndarray]:                      # each (ceil(n_samples*target_sr/sr),) float32
     "The waveforms at another rate, as `librosa.load` does it by soxr in its high quality."
     made = {sr: iter(_resampled([w for w, rate in sounds if rate == sr], sr, target_sr)) for sr in {rate for _, rate in sounds} - {target_sr}}
-    return [next(made[sr]) if sr in made else w for w, sr in sounds]
+    return [next(made[sr]) if sr in made else w*_unit(w) for w, sr in sounds]
 
 # %% ../nbs/00_features.ipynb #5da63707
 def resample(
@@ -256,9 +267,10 @@ class FeatureExtractor(nn.Module):
         self.config = c = config
         window, left = torch.hann_window(c.win_length, dtype=torch.float64).float(), (c.n_fft - c.win_length)//2
         self.register_buffer("window", nn.functional.pad(window, (left, c.n_fft - c.win_length - left)), persistent=False)   # a shorter window lies in the frame's middle
-        self.register_buffer("mel", mel_filters(c.resampling_rate, c.n_fft, c.n_mels, c.fmin, c.upper_edge).T.contiguous().T, persistent=False)   # those of a frequency side by side, as products read them
+        self.register_buffer("mel", mel_filters(c.resampling_rate, c.n_fft, c.n_mels, c.fmin, c.upper_edge), persistent=False)
         heard = [self.mel[i:i + 16].sum(0).nonzero()[:, 0] for i in range(0, c.n_mels, 16)]
-        self.parts = [(int(bins[0]), int(bins[-1]) + 1) if len(bins) else (0, 1) for bins in heard]   # of the spectrum, for sixteen bands each
+        self.parts = [(2*int(bins[0]), 2*int(bins[-1]) + 2) if len(bins) else (0, 2) for bins in heard]   # of the squares below, for sixteen bands each
+        self.register_buffer("filters", self.mel.T.repeat_interleave(2, 0), persistent=False)   # (2*(1 + n_fft//2), n_mels) for the squares of real and imaginary parts in turn
         self.register_buffer("dct", torch.from_numpy(_dct(c.n_mfcc, c.n_mels)), persistent=False)
 
     def prepare(self,
@@ -287,9 +299,8 @@ class FeatureExtractor(nn.Module):
         c = self.config
         frames = nn.functional.pad(waveforms, (c.n_fft//2,)*2).unfold(1, c.n_fft, c.hop_length)   # (batch, n_frames, n_fft)
         spectrum = torch.fft.rfft(frames*self.window)
-        squares = torch.view_as_real(spectrum).square_()
-        power, filters = (squares[..., 0] + squares[..., 1]).flatten(0, 1), self.mel.T
-        bands = [power[:, low:high] @ filters[low:high, 16*i:16*(i + 1)] for i, (low, high) in enumerate(self.parts)]
+        squares = torch.view_as_real(spectrum).square_().flatten(2).flatten(0, 1)   # (batch*n_frames, 2*(1 + n_fft//2))
+        bands = [squares[:, low:high] @ self.filters[low:high, 16*i:16*(i + 1)] for i, (low, high) in enumerate(self.parts)]
         return torch.cat(bands, 1).unflatten(0, frames.shape[:2]).mT
 
     def log_mel(self,
@@ -297,7 +308,7 @@ class FeatureExtractor(nn.Module):
         valid: torch.Tensor,       # (batch, 1, n_frames), which frames are a recording's own
     ) -> torch.Tensor:             # (batch, n_mels, n_frames), dB
         "Log-mel spectrogram, limited to `top_db` below each recording's maximum, which is also what follows its end."
-        power = self.mel_power(waveforms).clamp(min=1e-10)*valid
+        power = self.mel_power(waveforms).clamp_(min=1e-10).mul_(valid)
         floor = power.amax((1, 2), keepdim=True)*10**(-self.config.top_db/10)
         return torch.maximum(power, floor).log10_().mul_(10)
 
@@ -311,7 +322,9 @@ class FeatureExtractor(nn.Module):
         valid = (torch.arange(self.n_frames(waveforms.shape[1]), device=waveforms.device) < frames[:, None])[:, None]
         x = self.mel_power(waveforms)*valid if c.feature == "mel" else self.log_mel(waveforms, valid)
         after = x.amax((1, 2), keepdim=True) - c.top_db if c.feature == "log_mel" else zero
-        if c.feature == "mfcc": x = (self.dct @ x)*valid
+        if c.feature == "mfcc":
+            if c.aggregate_over_t is True and not c.deltas: return (self.dct*_aggregate(x, valid, False)[:, None]).sum(-1)   # that of the mean is the mean of all frames'
+            x = (self.dct @ x)*valid
         rows = [(x, after)] + [(delta(x, order, frames)*valid, zero) for order in range(1, c.deltas + 1)]
         if c.aggregate_over_t: return torch.cat([_aggregate(x, valid, c.aggregate_over_t == "mean_std") for x, _ in rows], 1)
         return torch.cat([_padded(x, after, c.padding) for x, after in rows], 1)
@@ -364,7 +377,7 @@ def features_of(
     result = np.empty((len(waveforms), *extractor.config.shape), np.float32)
     while order:
         longest = len(waveforms[order[-1]])
-        n = max(1, min(len(order), 2**17//longest))   # this many samples and their spectra stay in the processor's cache
+        n = max(1, min(len(order), 2**18//longest))   # this many samples and their spectra stay in the processor's cache
         batch, order = order[-n:], order[:-n]
         lengths = torch.tensor([len(waveforms[i]) for i in batch])
         x = np.zeros((n, longest), np.float32)
@@ -618,15 +631,17 @@ def short_turns():
 # %% ../nbs/00_features.ipynb #d9cd88ec
 def _read_chunk(recordings: list[Recording], extractor: FeatureExtractor, strict: bool) -> tuple[np.ndarray, list[Recording], dict[Recording, str]]:
     "Features of the readable recordings, those recordings, and what is wrong with the others"
-    sr, waveforms, sounds, kept, wrong = extractor.config.resampling_rate, [], [], [], {}
+    sr, waveforms, sounds, n, kept, wrong = extractor.config.resampling_rate, [], [], 0, [], {}
     with one_thread():   # others are at work on the other cores, and a chunk is small
         for recording in recordings:
-            if sum(len(w) for w, _ in sounds) > 2**18: waveforms, sounds = waveforms + resample_all(sounds, sr), []   # this many stay in the processor's cache
-            try: sounds.append(read_audio(recording.path))
+            if n > 2**20: waveforms, sounds, n = waveforms + resample_all(sounds, sr), [], 0   # so many samples at once are quick
+            try: sounds.append(_read(recording.path))
             except (InputError, OSError) as e:
                 if strict: raise
                 wrong[recording] = str(e)
-            else: kept.append(recording)
+            else:
+                kept.append(recording)
+                n += len(sounds[-1][0])
         return features_of(waveforms + resample_all(sounds, sr), extractor), kept, wrong
 
 # %% ../nbs/00_features.ipynb #5e1f9a7c
