@@ -334,6 +334,13 @@ class ModelConfig(Settings):
         names = {n.lower(): n for n in get_args(cls.model_fields["type"].annotation)}
         return names.get(name.lower().replace("-", ""), name) if isinstance(name, str) else name
 
+    @property
+    def unused(self) -> list[str]:
+        "Settings that were changed, though a network of this type has none such"
+        used = dict(FCNN=("layers", "activation"), CNN=(), AudioNet=("activation",)).get(self.type, ("activation", "width", "dropout"))
+        default = ModelConfig(layers=dict(output_size=self.layers.output_size))
+        return [name for name in ("layers", "activation", "width", "dropout") if name not in used and getattr(self, name) != getattr(default, name)]
+
 # %% ../nbs/00_config.ipynb #9fe40ba9
 class SchedulerConfig(TorchConfig):
     "A `torch.optim.lr_scheduler`."

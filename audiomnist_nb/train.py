@@ -529,6 +529,7 @@ def train(
     train_rows, valid_rows = rows or split_rows(dataset, config)
     if not len(valid_rows): raise InputError("nothing is left for validation: of those speakers, the dataset has only varied copies; join it with their recordings")
     network = build(config.model, dataset.x.shape[1:], config.seed, dataset.config)
+    if config.model.unused: logger.warning("model: %s %s nothing in a network of type %s", " and ".join(config.model.unused), "changes" if len(config.model.unused) == 1 else "change", config.model.type)
     logger.info("experiment %s on %r (digest %s): %s", config.experiment, dataset, dataset.digest, config.model_dump_json())
     logger.info("training on %d recordings, validation on %d, split by %s", len(train_rows), len(valid_rows), config.split)
     history = fit(network, dataset[train_rows], dataset[valid_rows], config, folder, on_epoch)
