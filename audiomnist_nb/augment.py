@@ -59,7 +59,8 @@ def shift(
     seconds: float,         # above 0: the word begins later
 ) -> np.ndarray:            # (n_samples,) float32; what leaves the clip is lost, silence follows
     "The word earlier or later in the clip, as when a recording was cut a little too late or too early."
-    return _frozen(_library().Shift(rollover=False), waveform, sr, shift_amount=round(seconds*sr)/len(waveform))
+    n = round(seconds*sr)
+    return fix_length(np.pad(waveform, (n, 0)) if n > 0 else waveform[-n:], len(waveform))
 
 # %% ../nbs/01_augment.ipynb #605caaa2
 def room(
@@ -247,6 +248,11 @@ def _babble_pools(labelled: list[tuple[Recording, str]], config: WaveformAugment
     return pools
 
 # %% ../nbs/01_augment.ipynb #001b37ae
+def _leave_out(problems: dict[str, str], strict: bool) -> None:
+    for problem in problems.values():
+        if strict: raise InputError(problem)
+        logger.warning("left out: %s", problem)
+
 def _make_copies(labelled: list[tuple[Recording, str]], features: FeatureConfig, config: WaveformAugmentConfig, jobs: int, strict: bool) -> tuple[np.ndarray, list[Recording], dict[str, str]]:
     "Features of all copies, the recordings they are of, and what is wrong with the others"
     extractor, x, kept, wrong = FeatureExtractor(features), [], [], {}
@@ -255,9 +261,7 @@ def _make_copies(labelled: list[tuple[Recording, str]], features: FeatureConfig,
     with tqdm(total=len(labelled), desc="varied copies", unit="clip", delay=2) as bar:
         for made, readable, problems in work:
             bar.update(len(readable) + len(problems))
-            for problem in problems.values():
-                if strict: raise InputError(problem)
-                logger.warning("left out: %s", problem)
+            _leave_out(problems, strict)
             x.append(made); kept += readable; wrong |= problems
     if not kept: raise InputError(f"none of {len(wrong)} recordings can be read: {next(iter(wrong.values()))}" if wrong else "no recordings given")
     return np.concatenate(x), kept, wrong
@@ -267,7 +271,7 @@ def augmented(
     recordings: list[Recording],      # training recordings, every one with a digit
     features: FeatureConfig,          # how features are made
     config: WaveformAugmentConfig,    # copies, seed, probabilities and ranges
-    jobs: int = -1,                   # threads; -1: all cores
+    jobs: int = -1,                   # threads, or a cluster's workers; -1: all of them
     cache: str | Path = None,         # folder where the result is kept and looked for; none: it is made anew
     strict: bool = False,             # stop at the first unreadable recording instead of leaving it out
 ) -> Dataset:                         # `copies` rows for each readable recording, one after another
@@ -279,7 +283,10 @@ def augmented(
     settings = dict(provenance(), augmentation=config.model_dump(mode="json"))
     key = json.dumps([settings, features.model_dump(), [(show_path(r.path), r.digit, r.speaker, digest) for r, digest in labelled]])
     file = cache and Path(cache)/f"augmented_{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
-    if file and file.is_file(): return Dataset.load(file)
+    if file and file.is_file():
+        found = Dataset.load(file)
+        _leave_out(found.made.get("skipped", {}), strict)
+        return found
     x, kept, wrong = _make_copies(labelled, features, config, jobs, strict)
     if wrong: settings["skipped"] = wrong
     repeated = lambda values: np.repeat(np.array(values), config.copies)
@@ -435,7 +442,7 @@ class Augment:
         if self.timed and (c.frequency_warp or c.time_warp or c.shift):
             factor = lambda pair: _uniform(*np.log(pair or (1, 1)), n, rng).exp()
             x = warp(x, factor(c.frequency_warp), factor(c.time_warp), _uniform(-c.shift, c.shift, n, rng)*x.shape[-1], self.features)
-        elif c.shift: x = _moved(x, (_uniform(-c.shift, c.shift, n, rng)*x.shape[-1]).round().long())
+        elif c.shift: x = _moved(x, (_uniform(-c.shift, c.shift, n, rng)*x.shape[-1]).round().long(), self._silence(x))
         if c.equaliser: x = x + smooth_curves(n, x.shape[1], c.equaliser, rng).to(x)[:, :, None]
         if c.gate or c.crop: word = loud(x, _uniform(*(c.gate or (40, 40)), n, rng))
         silenced = lambda x, stays: x.where(stays, x.amax((1, 2), keepdim=True) - self.features.top_db)
@@ -448,14 +455,22 @@ class Augment:
         if c.band: x = limit_bands(x, _uniform(*c.band, n, rng).masked_fill(torch.rand(n, generator=rng) >= c.band_part, torch.inf), self.features)
         return mask(x, c.masks, c.mask_bands, c.mask_frames, rng) if c.masks else x
 
+    def _silence(self, x: torch.Tensor) -> torch.Tensor:
+        "What the extractor has before and after a word"
+        silence = torch.zeros_like(x[..., :1])
+        if self.features and self.features.feature == "log_mel":
+            n = self.features.n_mels   # differences over time follow
+            silence[:, :n] = x[:, :n].amax((1, 2), keepdim=True) - self.features.top_db
+        return silence
+
 # %% ../nbs/01_augment.ipynb #26c69304
-def _moved(x: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
-    "x moved along its last axis, zeros where nothing was"
+def _moved(x: torch.Tensor, by: torch.Tensor, silence: torch.Tensor) -> torch.Tensor:
+    "x moved along its last axis, silence where nothing was"
     at = torch.arange(x.shape[-1])[None] - by[:, None]
     inside = ((at >= 0) & (at < x.shape[-1])).to(x.device)
     at = at.clamp(0, x.shape[-1] - 1).to(x.device)
     if x.ndim == 3: at, inside = at[:, None].expand_as(x), inside[:, None]
-    return x.gather(-1, at)*inside
+    return x.gather(-1, at).where(inside, silence)
 
 # %% ../nbs/01_augment.ipynb #6ba1d3a6
 def mixup(

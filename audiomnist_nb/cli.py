@@ -28,7 +28,7 @@ Speakers = Annotated[Optional[str], typer.Option("--speakers", help="Only these 
 ConfigPath = Annotated[Optional[Path], typer.Option("--config-path", help="Training settings, such as config/models/config_20f.yml (default: the same, except name and input size).")]
 Name = Annotated[Optional[str], typer.Option("--name", help="Name of the experiment.")]
 Version = Annotated[Optional[str], typer.Option("--version", help="Its version.")]
-Model = Annotated[Optional[str], typer.Option("--model", help="FCNN, CNN, AudioNet, BCResNet, PlainCNN or ResNet.")]
+Model = Annotated[Optional[str], typer.Option("--model", help="FCNN, CNN, AudioNet, BCResNet, PlainCNN, ResNet or CRNN.")]
 Optimizer = Annotated[Optional[str], typer.Option("--optimizer", help="A torch.optim optimizer.")]
 Lr = Annotated[Optional[float], typer.Option("--lr", help="Its learning rate.")]
 Epochs = Annotated[Optional[int], typer.Option("--epochs", help="Epochs at most.")]
@@ -125,7 +125,7 @@ def _dataset(
     check_place(project_root()/"data/processed"/f"{name.removesuffix('.npz')}.npz", folder=False)
     config, recordings = FeatureConfig.load(find_path(config_path)), scan(find_path(data_path))
     if recordings.left_out: typer.echo(repr(recordings), err=True)
-    if speakers: recordings = recordings.of(*map(str, listed(speakers)))
+    if speakers: recordings = recordings.of(*listed(speakers))
     with on_cluster(backend, address):
         if augment:
             from audiomnist_nb.augment import augmented
@@ -286,7 +286,7 @@ def _infer(
     if report: check_place(report_folder(folder, data), folder=True)
     asked = scan(data, labelled=False) if speakers or data.is_dir() else data
     if getattr(asked, "left_out", None): typer.echo(repr(asked), err=True)
-    predictions = recogniser.predict(asked.of(*map(str, listed(speakers))) if speakers else asked, reject=reject)
+    predictions = recogniser.predict(asked.of(*listed(speakers)) if speakers else asked, reject=reject)
     for row in predictions.table().itertuples() if verbose or len(predictions.recordings) <= 10 else ():
         typer.echo(f"{row.path}: {str(row.answer).replace('<NA>', 'no digit')} ({row.probability:.2f})")
     if report: typer.echo(f"report: {show_path(predictions.save(report_folder(folder, data)))}")

@@ -37,7 +37,9 @@ def nearest(
 
 # %% ../nbs/00_config.ipynb #e7a20084
 class _Loader(yaml.SafeLoader):
-    "PyYAML's safe loader with YAML 1.2's floats; a key that is given twice is a mistake"
+    "PyYAML's safe loader with numbers as they are commonly written (1e-6 is one; 01, 1_2, 0x10 and 1:30 are text); a key that is given twice is a mistake"
+    yaml_implicit_resolvers = {first: [(tag, pattern) for tag, pattern in pairs if not tag.endswith((":int", ":float"))] for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+
     def construct_mapping(self, node, deep=False):
         seen = set()
         for key, _ in node.value:
@@ -45,8 +47,9 @@ class _Loader(yaml.SafeLoader):
             seen.add(name)
         return super().construct_mapping(node, deep)
 
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?(0|[1-9][0-9]*)$"), list("-+0123456789"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789"))
+    re.compile(r"[-+]?((\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(inf|Inf|INF))$|\.(nan|NaN|NAN)$"), list("-+.0123456789"))
 
 # %% ../nbs/00_config.ipynb #785591bb
 def read_yaml(
@@ -67,7 +70,7 @@ def read_yaml(
 # %% ../nbs/00_config.ipynb #baa5659f
 class Settings(BaseModel):
     "Base of all settings: unknown keys are refused, values are checked, nothing changes after loading."
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -279,7 +282,9 @@ def _try_torch(kind: str, name: str, params: dict):
 # %% ../nbs/00_config.ipynb #f74ea5ae
 def _value(text: Any) -> Any:
     "A number or a list that arrived as text (papermill's `-f` and `-r` do that with 1e-6, its `-p` with [8, 8]), as what it is"
-    return yaml.load(text, _Loader) if isinstance(text, str) and re.match(r"[-+.]?\d|[\[{]", text) else text
+    if not isinstance(text, str) or not re.match(r"[-+.]?\d|[\[{]", text): return text
+    try: return yaml.load(text, _Loader)
+    except yaml.YAMLError: return text   # whoever needs a number or a list says so
 
 # %% ../nbs/00_config.ipynb #5a5bac5e
 class TorchConfig(Settings):
@@ -320,11 +325,11 @@ class LayersConfig(Settings):
 # %% ../nbs/00_config.ipynb #dfe90976
 class ModelConfig(Settings):
     "A network: its type, sizes and activation."
-    type: Literal["FCNN", "CNN", "AudioNet", "BCResNet", "PlainCNN", "ResNet"] = Field("FCNN", description="fully connected, the reference's CNN, or one of four more")
+    type: Literal["FCNN", "CNN", "AudioNet", "BCResNet", "PlainCNN", "ResNet", "CRNN"] = Field("FCNN", description="fully connected, the reference's CNN, or one of five more")
     layers: LayersConfig = Field(default_factory=LayersConfig, description="sizes of an FCNN; the others take only output_size")
     activation: ActivationConfig = Field(default_factory=ActivationConfig, description="of every hidden layer; the reference's CNN has ReLU")
-    width: float = Field(1, gt=0, le=64, description="multiplies the channels of a BCResNet, PlainCNN or ResNet")
-    dropout: float = Field(0.1, ge=0, lt=1, description="of a BCResNet, PlainCNN or ResNet")
+    width: float = Field(1, gt=0, le=64, description="multiplies the channels of a BCResNet, PlainCNN, ResNet or CRNN")
+    dropout: float = Field(0.1, ge=0, lt=1, description="of a BCResNet, PlainCNN, ResNet or CRNN")
     views: list[Annotated[float, Field(ge=0.5, le=2)]] = Field([], description="of log-mel spectrograms: factors on all frequencies at which a trained network hears a recording again; it answers with the mean")
     precision: Literal["float32", "float16"] = Field("float32", description="of the weights once trained; half of it halves the file")
 
@@ -403,7 +408,7 @@ class TrainConfig(Settings):
     split_seed: int = Field(42, ge=0, lt=2**32, description="seed of the split")
     seed: int = Field(42, ge=0, lt=2**32, description="seed of weights, order and dropout")
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1 or mps")
-    eval_speakers: list[str] | None = Field(None, description="who is kept for validation, with * for any letters (default: drawn, see eval_split)")
+    eval_speakers: list[Annotated[str, Field(coerce_numbers_to_str=True)]] | None = Field(None, description="who is kept for validation, with * for any letters (default: drawn, see eval_split)")
     augment: AugmentConfig = Field(default_factory=AugmentConfig, description="changes of the training data, drawn anew each epoch")
     scheduler: SchedulerConfig | None = Field(None, description="how the learning rate changes")
     warmup: float = Field(0, ge=0, description="epochs in which the learning rate grows from zero")
@@ -445,12 +450,13 @@ def _other_class(values: dict, key: str, name: str) -> dict:
 # %% ../nbs/00_config.ipynb #94a0a45b
 def listed(
     value,      # None, one value, a list, or a list as text: "[1, 2]" as papermill's -p gives it, "1,2" as a command line does
-) -> list:
-    "A parameter that may hold several values, as a list."
+) -> list[str]:
+    "A parameter that may hold several values, as a list of texts: speaker 01 stays 01."
     if isinstance(value, str):
-        parts = yaml.load(value, yaml.BaseLoader) if value.startswith("[") else [part.strip() for part in value.split(",")]
-        value = [part if re.match("0[0-9]", part) else _value(part) for part in parts]   # speaker 01 stays 01
-    return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
+        bare = value.strip()
+        if bare.startswith("[") and bare.endswith("]"): bare = bare[1:-1].strip()
+        value = [part.strip(" '\"") for part in bare.split(",")] if bare else []
+    return [] if value is None else list(map(str, value)) if isinstance(value, (list, tuple)) else [str(value)]
 
 # %% ../nbs/00_config.ipynb #0b0ec6a6
 def load_train_config(
@@ -469,7 +475,6 @@ def load_train_config(
         if key not in names: raise InputError(f"{key}: unknown setting{nearest(key, names)} (allowed: {', '.join(names)})")
         if key in ("optimizer", "activation"): values = _other_class(values, ALIASES[key].removesuffix(".type"), value)
         if key in ("eval_speakers", "hidden_sizes"): value = listed(value)
-        if key == "eval_speakers": value = list(map(str, value))
         values = _set(values, ALIASES.get(key, key), _value(value) if key in (*ALIASES, "earlystop") else value)
     return settings_from(TrainConfig, values)
 
@@ -484,7 +489,7 @@ def project_root(
 def _project_root(start: Path) -> Path:
     for folder in (start, *start.parents):
         ini = folder/"settings.ini"
-        if ini.is_file() and "lib_name = audiomnist_nb" in ini.read_text(encoding="utf-8"): return folder
+        if ini.is_file() and b"lib_name = audiomnist_nb" in ini.read_bytes(): return folder
     return start
 
 # %% ../nbs/00_config.ipynb #7ed7ac6c

@@ -44,8 +44,8 @@ def integrated_gradients(
 
 # %% ../nbs/03_explain.ipynb #7df9cdac
 def _last_map(network: Network, z: torch.Tensor) -> nn.Module:
-    "The last convolution whose output has more than one position"
-    seen, convolutions = [], [layer for layer in network.modules() if isinstance(layer, (nn.Conv1d, nn.Conv2d))]
+    "The last convolution, or block of them, whose output has more than one position"
+    seen, convolutions = [], [layer for layer in network.modules() if isinstance(layer, (nn.Conv1d, nn.Conv2d, ResidualBlock))]   # a block runs after its parts, whose last is the way past them
     hooks = [layer.register_forward_hook(lambda layer, _, out: seen.append(layer) if out[0, 0].numel() > 1 else None) for layer in convolutions]
     with torch.no_grad(): network.logits(z[:1])
     for hook in hooks: hook.remove()
@@ -58,7 +58,7 @@ def grad_cam(
     z: torch.Tensor,        # (n, *shape) normalised features
     digits: torch.Tensor,   # (n,) whose logits
 ) -> torch.Tensor:          # (n, *shape), 0 or more
-    "Channels of the last convolution weighted by their mean gradients (Selvaraju et al., ICCV 2017)."
+    "Channels of the last convolution or block weighted by their mean gradients (Selvaraju et al., ICCV 2017)."
     maps = _captum().LayerGradCam(network.eval().logits, _last_map(network, z)).attribute(z, digits, relu_attributions=True).detach()
     return nn.functional.interpolate(maps, z.shape[1:], mode="linear" if z.ndim == 2 else "bilinear")[:, 0]
 
@@ -92,7 +92,7 @@ class _Layers(nn.Module):
             self.enter = lambda z: z[:, None]
             for convolution, pool in zip(network.convolutions, network.pools): maps += [convolution, again(), pool]
             head = [layer for layer in network.linear if isinstance(layer, nn.Linear)]
-        elif isinstance(network, (PlainCNN, ResNet)):
+        elif type(network) in (PlainCNN, ResNet):
             self.enter, layers = (lambda z: z[:, None]), list(network.layers)
             while layers:
                 layer = layers.pop(0)

@@ -61,6 +61,7 @@ def _read(path: str | Path) -> tuple[np.ndarray, int]:
     if path.stat().st_size == 0: raise InputError(f"{path}: the file is empty")
     try:
         with soundfile.SoundFile(path) as file:
+            if file.frames > 2**40: raise InputError(f"{path}: its header doesn't tell its length, as after streaming; write it anew, or convert it to WAV")
             waveform, sr, promised = file.read(dtype="float32", always_2d=True)[:, 0], file.samplerate, file.frames
     except soundfile.LibsndfileError as e: raise InputError(f"{path}: not readable as sound ({e.error_string.rstrip('.')}){'' if path.suffix.lower() in audio_suffixes() else '; convert it to WAV or FLAC'}") from e
     if sr not in RATES: raise InputError(f"{path}: its sampling rate of {sr} Hz can't be right")
@@ -153,7 +154,7 @@ def resample_all(
 
 # %% ../nbs/00_features.ipynb #5da63707
 def resample(
-    waveform: np.ndarray,   # (n_samples,) float32
+    waveform: np.ndarray,   # (n_samples,) float32, or int16 of full scale 32768
     sr: int,                # its sampling rate, Hz
     target_sr: int,         # the wanted one, Hz
 ) -> np.ndarray:            # (ceil(n_samples*target_sr/sr),) float32
@@ -535,13 +536,13 @@ class Dataset:
         path, arrays = Path(path), _read_npz(Path(path))
         x, y = _checked_arrays(arrays, path)
         speaker = arrays.get("speaker")
-        if speaker is None and speaker_block: speaker = np.array([f"{path.stem}-{row//speaker_block:04d}" for row in range(len(y))])
+        if speaker is not None: speaker = speaker.astype(str)
+        elif speaker_block: speaker = np.array([f"{path.stem}-{row//speaker_block:04d}" for row in range(len(y))])
         config, made = _read_json(arrays, "config", path), _read_json(arrays, "made", path)
         if config is not None: config = settings_from(FeatureConfig, config, f"{path}: config")
         if config and features: config.expect(features, path)
         if features and features.shape != x.shape[1:]: raise InputError(f"{path}: x has {x.shape[1:]} values a recording, the feature settings give {features.shape}")
-        varied = arrays.get("varied", np.ones(len(y), bool) if "augmentation" in (made or {}) else None)   # older files of copies don't mark them
-        return cls(x, y, speaker, arrays.get("path"), config or features, made or {}, varied)
+        return cls(x, y, speaker, arrays.get("path"), config or features, made or {}, arrays.get("varied"))
 
 # %% ../nbs/00_features.ipynb #eb980889
 def join(
@@ -572,6 +573,7 @@ def load_joined(
 ) -> Dataset:                         # their rows, one after another
     "One or several datasets from disk as one; raises `InputError` if their features differ."
     features = FeatureConfig.load(find_path(data_config)) if data_config else None
+    if not listed(paths): raise InputError("no dataset given")
     return join([Dataset.load(find_path(path), speaker_block, features) for path in listed(paths)])
 
 # %% ../nbs/00_features.ipynb #35079aa2
@@ -700,7 +702,7 @@ def _room_for(n: int, shape: tuple[int, ...]) -> np.ndarray:
 def extract_features(
     recordings: list[Recording],   # labelled or not
     extractor: FeatureExtractor,   # on the device that shall compute
-    jobs: int = -1,                # processes, threads for fewer than 50,000 recordings; -1: all cores
+    jobs: int = -1,                # processes, threads for fewer than 50,000 recordings, one thread on a GPU; -1: all cores
     strict: bool = False,          # stop at the first unreadable recording instead of leaving it out
     cache: str | Path = None,      # file where features are kept and looked for, see `FeatureCache`; none: all are made
 ) -> tuple[np.ndarray, list[Recording], dict[Recording, str]]:   # features (n, *shape), the n recordings that could be read, what is wrong with the others
@@ -758,7 +760,7 @@ def _digest_or_say(path: Path) -> tuple[os.stat_result, bytes] | str:
 def extract(
     recordings: list[Recording],   # from `corpora.scan`; every one with a digit
     config: FeatureConfig,         # rate, frame, step, number of coefficients, average or padding
-    jobs: int = -1,                # processes, threads for fewer than 50,000 recordings; -1: all cores
+    jobs: int = -1,                # processes, threads for fewer than 50,000 recordings, one thread on a GPU; -1: all cores
     strict: bool = False,          # stop at the first unreadable recording instead of leaving it out
     cache: str | Path = None,      # file where features are kept and looked for, see `FeatureCache`; none: all are made
 ) -> Dataset:                      # one row for every readable recording, in their order; `made` tells what was skipped, and why

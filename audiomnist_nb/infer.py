@@ -146,7 +146,7 @@ class Recogniser:
         return tempered(log_probabilities(self.network, torch.from_numpy(x).to(self.device)), self.calibration.get("temperature", 1))
 
     def predict(self,
-        what: str | Path | list | np.ndarray,   # a file, a folder, a list of files, or a waveform (n_samples,)
+        what: str | Path | list | np.ndarray,   # a file, a folder, a list of files, or a waveform (n_samples,), floats in [-1, 1] or int16
         sr: int = None,                         # the waveform's sampling rate, Hz
         reject: bool = False,                   # give no answer below the calibration's threshold
     ) -> Predictions:
@@ -155,7 +155,7 @@ class Recogniser:
             raise InputError("the model has no calibration, so nothing says when to reject; make one: audiomnist calibrate --model FOLDER --data-path DATASET.npz")
         made = {key: self.trained.made.get(key) for key in ("version", "commit", "data")}
         if isinstance(what, (np.ndarray, torch.Tensor)):
-            x, recordings = self._of_waveform(np.asarray(what, np.float32), sr), [Recording(Path("waveform"))]
+            x, recordings = self._of_waveform(np.asarray(what), sr), [Recording(Path("waveform"))]
         else:
             asked = _recordings(what)
             x, recordings, _ = extract_features(asked, self.extractor, strict=len(asked) == 1)   # a single one fails with its own message
@@ -164,6 +164,8 @@ class Recogniser:
 
     def _of_waveform(self, waveform: np.ndarray, sr: int | None) -> np.ndarray:
         if not sr: raise InputError("a waveform needs its sampling rate: predict(waveform, sr)")
+        if waveform.dtype != np.int16 and waveform.dtype.kind != "f": raise InputError(f"a waveform has floats in [-1, 1] or 16-bit integers; {waveform.dtype} given")
+        if waveform.dtype != np.int16: waveform = waveform.astype(np.float32, copy=False)
         return features_of([resample(_checked(waveform), sr, self.trained.features.resampling_rate)], self.extractor)
 
 # %% ../nbs/03_infer.ipynb #1607ee5f

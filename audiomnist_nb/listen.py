@@ -192,8 +192,8 @@ def mistakes(
     file: str | Path = None,     # where wrong labels are noted, see `correct`; none: data/corrections.csv
 ):                               # an ipywidgets box
     "The mistakes that the model was surest of; a tick says that the label is wrong, and `scan` will know."
-    wrong = [i for i in np.flatnonzero(predictions.known & ~predictions.right)]
-    wrong.sort(key=lambda i: predictions.probabilities[i, predictions.recordings[i].digit])
+    wrong = np.flatnonzero(predictions.known & predictions.answered & ~predictions.right).tolist()
+    wrong.sort(key=lambda i: -predictions.probabilities[i].max())
     try: noted = read_corrections(file)
     except FileNotFoundError: noted = {}
     def row(i):
@@ -213,5 +213,5 @@ def mistakes(
         tick.observe(note, "value")
         digit.observe(note, "value")
         return widgets.HBox([widgets.HTML(_play(recording)), text, tick, digit, said])
-    title = f"{len(wrong)} mistakes{f', the {n} worst' if len(wrong) > n else ''}" if wrong else "no mistakes"
+    title = f"{len(wrong)} mistakes{f', the {n} surest' if len(wrong) > n else ''}" if wrong else "no mistakes"
     return widgets.VBox([widgets.HTML(f"<b>{title}</b>"), *map(row, wrong[:n])])

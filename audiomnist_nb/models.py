@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Network', 'FCNN', 'n_parameters', 'CNN', 'AudioNet', 'SubSpectralNorm', 'BroadcastBlock', 'BCResNet', 'PlainCNN',
-           'ResidualBlock', 'ResNet', 'pick_device', 'seeded', 'frequency_warps', 'build', 'summary', 'batches',
+           'ResidualBlock', 'ResNet', 'CRNN', 'pick_device', 'seeded', 'frequency_warps', 'build', 'summary', 'batches',
            'log_probabilities', 'TrainedModel', 'stored', 'save', 'load']
 
 # %% ../nbs/01_models.ipynb #2b04608b
@@ -238,6 +238,25 @@ class ResNet(Network):
 
     def logits(self, x): return self.linear(self.dropout(self.layers(x[:, None].contiguous(memory_format=torch.channels_last)).mean((2, 3))))
 
+# %% ../nbs/01_models.ipynb #3e851b11
+class CRNN(ResNet):
+    "The convolutions of the ResNet, their mean over frequency, a bidirectional GRU over time, the mean of its outputs, a linear layer."
+    def __init__(self,
+        input_shape: tuple[int, int],        # (n_mels, n_frames)
+        output_size: int = 10,               # number of classes
+        width: float = 1,                    # multiplies all channels and the GRU's units
+        dropout: float = 0.1,                # before the linear layer
+        activation: nn.Module = nn.ReLU(),   # of the convolutions
+    ):
+        _need_time("CRNN", input_shape)
+        super().__init__(input_shape, output_size, width, dropout, activation)
+        units = max(1, int(48*width))   # in each direction
+        self.recurrent, self.linear = nn.GRU(self.linear.in_features, units, batch_first=True, bidirectional=True), nn.Linear(2*units, output_size)
+
+    def logits(self, x):
+        maps = self.layers(x[:, None].contiguous(memory_format=torch.channels_last))
+        return self.linear(self.dropout(self.recurrent(maps.mean(2).mT)[0].mean(1)))
+
 # %% ../nbs/01_models.ipynb #b55f7777
 def pick_device(
     name: str = "auto",   # auto, cpu, cuda, cuda:1 or mps
@@ -287,7 +306,8 @@ def build(
         AudioNet=lambda: AudioNet(input_shape, layers.output_size, activation),
         BCResNet=lambda: BCResNet(input_shape, layers.output_size, config.width, config.dropout, activation),
         PlainCNN=lambda: PlainCNN(input_shape, layers.output_size, config.width, config.dropout, activation),
-        ResNet=lambda: ResNet(input_shape, layers.output_size, config.width, config.dropout, activation))[config.type]()
+        ResNet=lambda: ResNet(input_shape, layers.output_size, config.width, config.dropout, activation),
+        CRNN=lambda: CRNN(input_shape, layers.output_size, config.width, config.dropout, activation))[config.type]()
     if features and features.cmvn != "none": network.cmvn = CMVN(features)
     if config.views:
         need_features(features, "model.views", log_mel=True)
@@ -302,9 +322,10 @@ def summary(
     rows, hooks = [], []
     def note(name):
         def hook(layer, inputs, output):
-            weights = getattr(layer, "weight", None)
-            each = 0 if weights is None or weights.ndim < 2 else weights[0].numel()   # a bias or a norm adds, it doesn't multiply-add
-            rows.append(dict(layer=name, kind=type(layer).__name__, output=tuple(output.shape[1:]), parameters=n_parameters(layer), multiply_adds=each*output[0].numel()))
+            output = output[0] if isinstance(layer, nn.GRU) else output   # the other is its last state
+            weights = [w for w in layer.parameters(False) if w.ndim > 1]   # a bias or a norm adds, it doesn't multiply-add
+            times = output.shape[1] if isinstance(layer, nn.GRU) else output[0].numel()//len(weights[0]) if weights else 0   # each weight is used
+            rows.append(dict(layer=name, kind=type(layer).__name__, output=tuple(output.shape[1:]), parameters=n_parameters(layer), multiply_adds=times*sum(w.numel() for w in weights)))
         return hook
     for name, layer in network.named_modules():
         if name and not list(layer.children()): hooks.append(layer.register_forward_hook(note(name)))

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from scipy.stats import binomtest
 from tqdm import tqdm
 
 from .augment import DEGRADATIONS, _read_or_say, degrade
@@ -20,6 +19,7 @@ from .config import InputError, logger, provenance, replacing
 from .corpora import Recording
 from .features import FeatureExtractor, features_of
 from .infer import Recogniser
+from .validate import wilson
 
 # %% ../nbs/03_robustness.ipynb #fd6a924e
 CONDITIONS = dict(white=(20, 15, 10, 5, 0), babble=(20, 15, 10, 5, 0), reverberation=(0.2, 0.4, 0.8), speed=(0.8, 0.9, 1.1, 1.25),
@@ -42,8 +42,8 @@ def row(
     right: np.ndarray,     # (n,) whether each answer is right
 ) -> dict:                 # condition, value, accuracy, low, high, right, n
     "A row of the table, with the Wilson interval of its accuracy."
-    interval = binomtest(int(right.sum()), len(right)).proportion_ci(0.95, "wilson")
-    return dict(condition=condition, value=value, accuracy=float(right.mean()), low=float(interval.low), high=float(interval.high), right=int(right.sum()), n=len(right))
+    low, high = map(float, wilson(right.mean(), len(right)))
+    return dict(condition=condition, value=value, accuracy=float(right.mean()), low=low, high=high, right=int(right.sum()), n=len(right))
 
 # %% ../nbs/03_robustness.ipynb #6c45403e
 def _features_when(how: str, value: float, waveforms: list, others: list, extractor: FeatureExtractor, seed: int) -> np.ndarray:

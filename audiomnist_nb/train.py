@@ -285,7 +285,7 @@ class Trainer:
         if c is None: return None
         moves = self.config.epochs*(self.steps if c.every == "step" else 1)
         params = c.made_for(moves, self.optimizer.param_groups[0]["lr"])
-        return torch_class("scheduler", c.type)(self.optimizer, **params)
+        with self._scheduling(): return torch_class("scheduler", c.type)(self.optimizer, **params)
 
     @property
     def validated(self) -> Network:
@@ -362,8 +362,14 @@ class Trainer:
     def _schedule(self, when: str, loss: float = None) -> None:
         "Update the learning rate, if it is time"
         if self.scheduler is None or self.config.scheduler.every != when: return
-        try: self.scheduler.step(*[loss]*isinstance(self.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau))
-        except Exception as e: raise InputError(f"scheduler: {self.config.scheduler.type} can't be used with {self.config.scheduler.params}: {e}") from e   # each class has its own
+        with self._scheduling(): self.scheduler.step(*[loss]*isinstance(self.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau))
+
+    @contextlib.contextmanager
+    def _scheduling(self):
+        "Run a block in which a scheduler may find that it can't be used so"
+        c = self.config
+        try: yield
+        except Exception as e: raise InputError(f"scheduler: {c.scheduler.type} can't be used with {c.scheduler.params} and {c.optimizer.type}: {e}") from e   # each class has its own
 
 # %% ../nbs/02_train.ipynb #819988ac
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

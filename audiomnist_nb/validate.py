@@ -260,10 +260,10 @@ def wilson(
     accuracy: float,      # part that is right, 0 to 1
     n: int,               # of how many
 ) -> tuple[float, float]: # lowest and highest likely accuracy
-    "Wilson's 95 % score interval of a proportion (Wilson 1927)."
+    "Wilson's 95 % score interval of a proportion (Wilson 1927), which holds the proportion however it is rounded."
     z = norm.ppf(0.975)
     centre, half = accuracy + z**2/(2*n), z*np.sqrt(accuracy*(1 - accuracy)/n + z**2/(4*n**2))
-    return (centre - half)/(1 + z**2/n), (centre + half)/(1 + z**2/n)
+    return np.clip((centre - half)/(1 + z**2/n), 0, accuracy), np.clip((centre + half)/(1 + z**2/n), accuracy, 1)
 
 # %% ../nbs/02_validate.ipynb #6266f0e7
 def mean_interval(
@@ -363,8 +363,7 @@ def plot_speakers(
     import matplotlib.pyplot as plt   # here, because a command without figures doesn't need it
     table, many = speakers.sort_values("accuracy", kind="stable"), len(speakers) > 20
     figure, axis = plt.subplots(figsize=(5.5, 1.2 + (0.16 if many else 0.28)*len(table)), layout="constrained")
-    error = np.clip([table.accuracy - table.low, table.high - table.accuracy], 0, None)
-    axis.errorbar(table.accuracy, table.index.astype(str), xerr=error, fmt="o", markersize=4, color="steelblue", ecolor="lightsteelblue", elinewidth=3)
+    axis.errorbar(table.accuracy, table.index.astype(str), xerr=[table.accuracy - table.low, table.high - table.accuracy], fmt="o", markersize=4, color="steelblue", ecolor="lightsteelblue", elinewidth=3)
     axis.axvline(table.accuracy.mean(), color="grey", linestyle=":")
     axis.tick_params(axis="y", labelsize=7 if many else 9)
     axis.set(xlabel="accuracy, with 95 % interval", ylabel="speaker", xlim=(max(0, table.low.min() - 0.02), 1.01))
@@ -405,10 +404,10 @@ def validate(
     "Train every fold with every seed and test it once; raises `InputError` if folds, data and settings don't fit."
     labelled, classes = relabel(dataset, target, genders)
     if conditions: _check_recordings(dataset, folds, target)
-    if wrong := [seed for seed in seeds if not isinstance(seed, (int, np.integer)) or seed < 0]: raise InputError(f"seeds: {wrong[0]!r} given; expected whole numbers from 0 on")
+    if wrong := [seed for seed in seeds if not str(seed).isdecimal()]: raise InputError(f"seeds: {wrong[0]!r} given; expected whole numbers from 0 on")
     for fold in folds: _check_labels(fold, labelled, classes, target)
     config, results, todo = _with_outputs(config, len(classes)), {}, {}
-    for fold, seed in product(folds, dict.fromkeys(seeds)):
+    for fold, seed in product(folds, dict.fromkeys(map(int, seeds))):
         settings, key = config.model_copy(update=dict(seed=seed)), (fold.name, seed)
         asked, place = _asked(labelled, settings, fold, conditions), folder and Path(folder)/f"{fold.name}_seed{seed}"
         results[key] = place and _read_fold(place, asked)
