@@ -18,6 +18,7 @@ from tqdm import tqdm
 from .config import FeatureConfig, InputError, package_file, project_root, replacing
 from .features import FeatureExtractor
 from .infer import Recogniser
+from .reject import _last_layer, _pooled
 
 # %% ../nbs/03_export.ipynb #0d8c25a3
 class ConvolutionExtractor(FeatureExtractor):
@@ -45,8 +46,7 @@ def _part(x: torch.Tensor, first: torch.Tensor, n: int) -> torch.Tensor:
 
 # %% ../nbs/03_export.ipynb #649c05ce
 def trimmed(
-    x: torch.Tensor,         # (batch, n_samples), zeros after each one's end
-    lengths: torch.Tensor,   # (batch,) samples of each
+    x: torch.Tensor,         # (batch, n_samples)
     top_db: float,           # level of silence below the loudest frame, dB
     n_fft: int,              # frame, samples
     hop_length: int,         # step, samples
@@ -55,10 +55,9 @@ def trimmed(
     total = nn.functional.pad(nn.functional.pad(x.double().square(), (n_fft//2,)*2).cumsum(1), (1, 0))
     frame = torch.arange(1 + (x.shape[1] - n_fft % 2)//hop_length)
     power = (total[:, frame*hop_length + n_fft] - total[:, frame*hop_length])/n_fft
-    power = power.where(frame <= (lengths[:, None] - n_fft % 2)//hop_length, 0)
     loud = power > (power.amax(1, keepdim=True)*10**(-top_db/10)).clamp(min=1e-10)
     first, last = frame.where(loud, 2**40).amin(1), frame.where(loud, -1).amax(1)
-    first, end = first.where(last >= 0, 0)*hop_length, torch.minimum(((last + 1)*hop_length).where(last >= 0, 2**40), lengths)
+    first, end = first.where(last >= 0, 0)*hop_length, ((last + 1)*hop_length).where(last >= 0, x.shape[1]).clamp(max=x.shape[1])
     at = torch.arange(x.shape[1])
     return _part(nn.functional.pad(x, (0, x.shape[1])), first, x.shape[1])*(at < (end - first)[:, None]), end - first
 
@@ -96,7 +95,7 @@ def prepared(
     "`FeatureExtractor.prepare` for a batch of recordings of the same length."
     c, lengths = config, torch.full_like(x[:, 0], x.shape[1]).long()
     if c.pre_emphasis: x = x - c.pre_emphasis*torch.cat([2*x[:, :1] - x[:, 1:2], x[:, :-1]], 1)
-    if c.trim: x, lengths = trimmed(x, lengths, c.trim, c.n_fft, c.hop_length)
+    if c.trim: x, lengths = trimmed(x, c.trim, c.n_fft, c.hop_length)
     if c.level == "peak": x = x/x.abs().amax(1, keepdim=True).clamp(min=1e-8)
     if c.level == "rms": x = x/(10*(x.square().sum(1)/lengths).sqrt()).clamp(min=1e-8)[:, None]
     if c.align == "centre": return centred_batch(x, lengths, c.padding, c.hop_length), torch.full_like(lengths, c.padding*c.hop_length)
@@ -111,7 +110,7 @@ class WaveformModel(nn.Module):
         super().__init__()
         self.config, self.network = recogniser.trained.features, recogniser.network
         self.extractor, self.calibration = ConvolutionExtractor(self.config), recogniser.calibration
-        self.last = [layer for layer in self.network.modules() if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d))][-1]
+        self.last = _last_layer(self.network)
         if self.calibration.get("score") == "cloud":
             whiten = self.calibration["whiten"].float()
             self.register_buffer("whiten", whiten)
@@ -122,7 +121,7 @@ class WaveformModel(nn.Module):
     ) -> tuple[torch.Tensor, ...]:  # probabilities (batch, classes); where the model is calibrated also the score (batch,), below whose threshold there is no digit
         "What `Recogniser.predict` answers."
         hidden = []
-        hook = self.last.register_forward_pre_hook(lambda layer, inputs: hidden.append(inputs[0].flatten(2).mean(2) if inputs[0].ndim > 2 else inputs[0]))
+        hook = self.last.register_forward_pre_hook(lambda layer, inputs: hidden.append(_pooled(inputs[0])))
         logs = self.network(self.extractor(*prepared(waveform, self.config)))
         hook.remove()
         probabilities = (logs/self.calibration.get("temperature", 1)).softmax(1)

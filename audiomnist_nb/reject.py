@@ -172,6 +172,10 @@ def outliers(
     return features_of([resample(s.waveform, s.sr, features.resampling_rate) for s in sounds], FeatureExtractor(features))
 
 # %% ../nbs/03_reject.ipynb #51b116a0
+def _last_layer(network: nn.Module) -> nn.Module: return [layer for layer in network.modules() if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d))][-1]
+
+def _pooled(x: torch.Tensor) -> torch.Tensor: return x.flatten(2).mean(2) if x.ndim > 2 else x
+
 @torch.inference_mode()
 def last_hidden(
     network: nn.Module,   # whose last linear or convolutional layer gives the classes
@@ -179,8 +183,7 @@ def last_hidden(
 ) -> torch.Tensor:        # (n, units) what that layer is given; averaged over time and frequency where it has them
     "The network's last view of each recording before it decides."
     seen = []
-    last = [layer for layer in network.modules() if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d))][-1]
-    handle = last.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0].flatten(2).mean(2) if inputs[0].ndim > 2 else inputs[0]))
+    handle = _last_layer(network).register_forward_pre_hook(lambda layer, inputs: seen.append(_pooled(inputs[0])))
     network.eval()
     ask = (lambda x: network.logits(network.cmvn(x))) if isinstance(network, Network) else network   # the recording itself, not its views
     try:

@@ -66,13 +66,6 @@ class Recorder(anywidget.AnyWidget):
     milliseconds = traitlets.Float(0, help="from the end of the word to the answer on the page").tag(sync=True)
     _samples = CByteMemoryView(b"").tag(sync=True)
 
-    def __init__(self,
-        hold: float = 0.2,   # silence after the word that ends a recording, s; 0: it ends by a click
-        limit: float = 60,   # longest recording, s
-        note: str = "",      # a line beside the button
-    ):
-        super().__init__(hold=hold, limit=limit, note=note)
-
     @traitlets.observe("takes")
     def _received(self, change):
         whole = np.frombuffer(self._samples, "<f4").copy()
