@@ -72,20 +72,21 @@ def main(
 @app.command("download")
 def _download(
     corpus: Annotated[str, typer.Argument(help="audiomnist (1.9 GB, 60 speakers) or fsdd (21 MB, 6 speakers).")],
-    to: Annotated[Path, typer.Option("--to", help="Folder to put the corpus folder in.")] = Path("data/raw"),
+    to: Annotated[Optional[Path], typer.Option("--to", help="Folder to put the corpus folder in (default: the project's data/raw).")] = None,
     url: Annotated[Optional[str], typer.Option("--url", help="Another place with the same archive, such as a mirror.")] = None,
     verbose: Verbose = False,
 ):
     "Fetch a public corpus and check it. Run again to resume; an existing corpus is left as it is."
     _setup(verbose)
-    from audiomnist_nb.config import show_path
+    from audiomnist_nb.config import project_root, show_path
     from audiomnist_nb.download import download
+    to = to or project_root()/"data/raw"
     typer.echo(f"{show_path(to/corpus)}: {download(corpus, to, url)!r}")
 
 # %% ../nbs/04_cli.ipynb #207a9b83
 @app.command("synth")
 def _synth(
-    to: Annotated[Path, typer.Option("--to", help="New folder for the recordings.")] = Path("data/raw/synthetic"),
+    to: Annotated[Optional[Path], typer.Option("--to", help="New folder for the recordings (default: the project's data/raw/synthetic).")] = None,
     speakers: Annotated[int, typer.Option("--speakers", help="Number of synthetic speakers (mbrola: beyond the number of databases, voices repeat).")] = 20,
     takes: Annotated[int, typer.Option("--takes", help="Recordings of each digit by each speaker.")] = 5,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other speakers.")] = 0,
@@ -96,8 +97,9 @@ def _synth(
 ):
     "Make a corpus of synthetic voices: the same seed, the same bytes. Run again to finish an interrupted one."
     _setup(verbose)
-    from audiomnist_nb.config import find_path, show_path
+    from audiomnist_nb.config import find_path, project_root, show_path
     from audiomnist_nb.corpora import synthesize
+    to = to or project_root()/"data/raw/synthetic"
     typer.echo(f"{show_path(to)}: {synthesize(to, speakers, takes, seed, jobs, engine, styles and find_path(styles))!r}")
 
 # %% ../nbs/04_cli.ipynb #f8322b41
@@ -167,22 +169,23 @@ def _train(
     import contextlib
     from audiomnist_nb.config import check_place, find_path, load_train_config, project_root, run_log, show_path
     from audiomnist_nb.features import load_joined
-    from audiomnist_nb.train import rank, train
+    from audiomnist_nb.train import rank, train, warn_of_another
     config = load_train_config(config_path and find_path(config_path), name=name, version=version, model=model, optimizer=optimizer, lr=lr, epochs=epochs,
                                batchsize=batchsize, earlystop=earlystop, split=split, eval_split=eval_split, seed=seed, device=device)
     data = load_joined(data_path, speaker_block, data_config)
     root = project_root()
     reports, checkpoint = root/"reports" if report or plot else None, root/"models"/f".{config.experiment}.checkpoint"
     check_place(root/"models"/config.experiment, folder=True)
+    warn_of_another(root/"models"/config.experiment, config, data)
     if reports: check_place(reports/config.experiment, folder=True)
     with run_log(reports/config.experiment/"run.log", go_on=checkpoint.exists()) if reports and not rank() else contextlib.nullcontext():
         run = train(data, config, folder=checkpoint)
         folder = run.save(root/"models", reports, plot)
     if rank(): return   # the first of several processes reports
-    m = run.metrics
+    m, early = run.metrics, f" (stopped early, {config.epochs} at most)" if run.metrics["epochs_run"] < config.epochs else ""
     if reports: typer.echo(f"report: {show_path(reports/config.experiment)}")
     typer.echo(f"model: {show_path(folder)}")
-    typer.echo(f"validation accuracy: {m['valid_accuracy']:.4f}, loss: {m['valid_loss']:.4f}, epoch {m['epoch']} of {m['epochs_run']}, split by {m['split']}")
+    typer.echo(f"validation accuracy: {m['valid_accuracy']:.4f}, loss: {m['valid_loss']:.4f}, epoch {m['epoch']} of {m['epochs_run']}{early}, split by {m['split']}")
 
 # %% ../nbs/04_cli.ipynb #d16623e2
 @app.command("validate")
@@ -287,9 +290,11 @@ def _infer(
     asked = scan(data, labelled=False) if speakers or data.is_dir() else data
     if getattr(asked, "left_out", None): typer.echo(repr(asked), err=True)
     predictions = recogniser.predict(asked.of(*listed(speakers)) if speakers else asked, reject=reject)
-    for row in predictions.table().itertuples() if verbose or len(predictions.recordings) <= 10 else ():
+    for row in predictions.table().itertuples() if verbose or len(predictions.recordings) <= 10 or predictions.accuracy is None else ():
         typer.echo(f"{row.path}: {str(row.answer).replace('<NA>', 'no digit')} ({row.probability:.2f})")
     if report: typer.echo(f"report: {show_path(predictions.save(report_folder(folder, data)))}")
+    heard, known = {r.speaker for r in predictions.recordings if r.speaker}, recogniser.trained.made.get("training_speakers") or ()
+    if learned := heard.intersection(known): typer.echo(f"{len(learned)} of {len(heard)} speakers have the name of one that the model was trained on; it may know these voices", err=True)
     typer.echo(predictions.summary())
 
 # %% ../nbs/04_cli.ipynb #a7abed46
@@ -304,11 +309,12 @@ def _calibrate(
 ):
     "Calibrate a model's probabilities, and find the threshold below which it gives no answer (infer --reject)."
     _setup(verbose)
-    from audiomnist_nb.config import find_path, project_root, show_path
+    from audiomnist_nb.config import check_place, find_path, project_root, show_path
     from audiomnist_nb.features import load_joined
     from audiomnist_nb.reject import calibrate
     folder = find_path(model)
     report = project_root()/"reports"/folder.absolute().name/"calibration"
+    for place in (folder, report): check_place(place, folder=True)
     made = calibrate(folder, load_joined(data_path, speaker_block), keep, seed=seed, report=report)
     typer.echo(f"report: {show_path(report)}")
     typer.echo(f"temperature {made.temperature:.2f}: calibration error {made.ece_before:.3f} before, {made.ece_after:.3f} after")
@@ -354,8 +360,9 @@ def _export(
 ):
     "Write a model as one ONNX file: waveform in, probabilities out, the features inside (needs the extra `export`)."
     _setup(verbose)
-    from audiomnist_nb.config import find_path, show_path
+    from audiomnist_nb.config import check_place, find_path, show_path
     from audiomnist_nb.export import ExportedModel, export_onnx
+    check_place(to, folder=False)
     difference = export_onnx(model and find_path(model), to)
     typer.echo(f"{show_path(to)}: {to.stat().st_size/1e6:.2f} MB, waveforms at {ExportedModel(to).sample_rate} Hz; differs from torch by {difference:.0e} at most")
 

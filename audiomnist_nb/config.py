@@ -500,7 +500,8 @@ def find_path(
     here, there = Path(path).expanduser(), project_root()/Path(path).expanduser()
     if here.exists(): return here
     if there.exists(): return there
-    raise FileNotFoundError(f"{path}: no such file or folder")
+    beside = [p.name for folder in (here.parent, there.parent) if folder.is_dir() for p in folder.iterdir()]
+    raise FileNotFoundError(f"{path}: no such file or folder{nearest(here.name, beside)}")
 
 # %% ../nbs/00_config.ipynb #70c3e35e
 @contextlib.contextmanager
@@ -593,12 +594,15 @@ def notebook_parameters(
     cells: list[str],    # sources of the cells run so far: IPython's `In`
     namespace: dict,     # the notebook's `globals()`
 ) -> dict:               # parameter -> value, without those that are None
-    "The parameters of a running notebook; raises `InputError` for one that papermill injected and the notebook doesn't declare, or declares as a number."
+    "The parameters of a running notebook, whose `true` and `false` become what they mean; raises `InputError` for one that papermill injected and the notebook doesn't declare, or declares as a number or bool."
     declared = {name: kind for cell in cells for name, kind in _names_set(cell).items() if kind}
     injected = [name for cell in cells if cell.startswith("# Parameters") for name in _names_set(cell)]
     for name in injected:
         if name not in declared: raise InputError(f"{name}: unknown parameter{nearest(name, declared)} (allowed: {', '.join(declared)})")
         if declared[name] in ("int", "float") and isinstance(_value(namespace[name]), str): raise InputError(f"{name}: {namespace[name]!r} given; expected a number")
+        if declared[name] == "bool" and isinstance(given := namespace[name], str):   # papermill's -p gives text
+            if given.lower() not in ("true", "false"): raise InputError(f"{name}: {given!r} given; expected true or false")
+            namespace[name] = given.lower() == "true"
     return {name: namespace[name] for name in declared if namespace[name] is not None}
 
 # %% ../nbs/00_config.ipynb #4cda14a7

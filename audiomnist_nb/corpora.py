@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import soundfile
@@ -39,7 +40,7 @@ def parse_name(
 ) -> Recording:         # with digit, speaker and take where the name follows the scheme
     "What a recording's name says."
     path = Path(path)
-    match = _NAME.fullmatch(path.stem)
+    match = _NAME.fullmatch(normalize("NFC", path.stem))   # macOS takes ü apart
     return Recording(path, int(match[1]), match[2], int(match[3])) if match else Recording(path)
 
 # %% ../nbs/00_corpora.ipynb #cb2e7636
@@ -64,7 +65,7 @@ class Recordings(list):
         *speakers: str,   # names
     ) -> "Recordings":
         "The recordings of these speakers; raises `InputError` for one who is not there."
-        there = {r.speaker for r in self}
+        there, speakers = {r.speaker for r in self}, [normalize("NFC", name) for name in speakers]
         for name in speakers:
             if name not in there:
                 raise InputError(f"speaker {name!r} is not in the corpus{nearest(name, there)} (there are: {', '.join(sorted(map(str, there)))})")

@@ -66,10 +66,12 @@ class Predictions:
         return counts
 
     def summary(self) -> str:
-        "`accuracy: 0.7321 (41/56)`, or how many recordings were answered; and how many rejected, if that was asked"
+        "`accuracy: 0.7321 (41/56)`, or how many recordings were answered; and how many rejected, if that was asked, or have no digit in their names"
         rejected = "" if self.rejected is None else f", {self.rejected.sum()} rejected"
         if self.accuracy is None: return f"answered: {self.answered.sum()} recordings (no digits in their names){rejected}"
-        return f"accuracy: {self.accuracy:.4f} ({self.right.sum()}/{self.known.sum()}){rejected}"
+        if rejected: rejected += f"; of the others {self.right.sum()}/{(self.known & self.answered).sum()} are right"
+        unknown = "" if self.known.all() else f"; {(~self.known).sum()} more without a digit in the name"
+        return f"accuracy: {self.accuracy:.4f} ({self.right.sum()}/{self.known.sum()}){rejected}{unknown}"
 
     def table(self) -> pd.DataFrame:
         "Per recording: path, speaker, digit (empty: unknown), answer (empty: rejected), its probability, the probabilities of all"
@@ -84,7 +86,7 @@ class Predictions:
         import seaborn
         figure, axis = plt.subplots(figsize=(4.4, 3.8), layout="constrained")
         seaborn.heatmap(self.confusion, annot=True, fmt="d", cmap="Blues", cbar=False, square=True, ax=axis)
-        axis.set(xlabel="answer", ylabel="spoken digit", title=self.summary())
+        axis.set(xlabel="answer", ylabel="spoken digit", title=self.summary().replace("; ", "\n"))
         plt.close(figure)   # shown once, where it is returned
         return figure
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ROLES', 'check_folds', 'write_folds', 'read_folds', 'Fold', 'folds_of', 'matching', 'rows_digest', 'split_rows',
            'make_optimizer', 'draw_rows', 'product_type', 'team', 'rank', 'SharedBatchNorm', 'Trainer',
-           'save_checkpoint', 'load_checkpoint', 'evaluate', 'fit', 'plot_history', 'Run', 'train']
+           'save_checkpoint', 'load_checkpoint', 'evaluate', 'fit', 'plot_history', 'Run', 'train', 'warn_of_another']
 
 # %% ../nbs/02_train.ipynb #a0a68dd7
 import contextlib, hashlib, json, os, shutil, time, warnings
@@ -48,7 +48,7 @@ def check_folds(
     for (name, fold), roles in table[table.duplicated([who, "fold"], keep=False)].groupby([who, "fold"], sort=False).role:
         raise InputError(f"{source}: {who} {name} is listed {len(roles)} times in fold {fold} ({', '.join(roles)})")
     for fold, roles in table.groupby("fold", sort=False).role:
-        if missing := [role for role in ROLES if role not in set(roles)]: raise InputError(f"{source}: fold {fold} lacks the role {missing[0]}: nobody is left for it")
+        if missing := [role for role in ROLES if role not in set(roles)]: raise InputError(f"{source}: fold {fold} lacks the role {missing[0]}: nobody is left for it; a fold trains on some, is validated on others and tested on yet others")
         if fold.startswith(".") or {"/", "\\"} & set(fold): raise InputError(f"{source}: fold {fold!r} can't be the name of a folder")
     return table
 
@@ -535,6 +535,7 @@ def train(
     train_rows, valid_rows = rows or split_rows(dataset, config)
     if not len(valid_rows): raise InputError("nothing is left for validation: of those speakers, the dataset has only varied copies; join it with their recordings")
     network = build(config.model, dataset.x.shape[1:], config.seed, dataset.config)
+    if missing := sorted({*range(classes)} - {*dataset.y[train_rows].tolist()}): logger.warning("the training part has no recordings of %s", ", ".join(map(str, missing)))
     if config.model.unused: logger.warning("model: %s %s nothing in a network of type %s", " and ".join(config.model.unused), "changes" if len(config.model.unused) == 1 else "change", config.model.type)
     logger.info("experiment %s on %r (digest %s): %s", config.experiment, dataset, dataset.digest, config.model_dump_json())
     logger.info("training on %d recordings, validation on %d, split by %s", len(train_rows), len(valid_rows), config.split)
@@ -554,3 +555,16 @@ def train(
     metrics |= dict(made=provenance(), data=made["data"], settings=config.model_dump(),
                     history=[{key: value if np.isfinite(value) else None for key, value in row.items()} for row in history.reset_index().to_dict("records")])   # JSON knows no NaN
     return Run(config, trained, history, metrics)
+
+# %% ../nbs/02_train.ipynb #31f08eb3
+def warn_of_another(
+    folder: Path,          # where a trained model will be saved
+    config: TrainConfig,   # its settings
+    dataset: Dataset,      # what it will learn from
+) -> None:
+    "Say so if the model that is there was made otherwise; it will be replaced."
+    if rank() or not (folder/"settings.json").is_file(): return
+    made = json.loads((folder/"settings.json").read_text(encoding="utf-8")).get("made", {})
+    before, now = made.get("training") or {}, config.model_dump(mode="json")
+    if (before | dict(device=None), made.get("data", {}).get("digest")) != (now | dict(device=None), dataset.digest):
+        logger.warning("%s holds a model of other settings or data, which this one will replace; stop now and give another name or version to keep it", show_path(folder))
