@@ -64,6 +64,26 @@ def test_one_recording_without_a_label(work, run):
     assert code == 0 and re.fullmatch(r"hello\.wav: \d \(\d\.\d\d\)\nanswered: 1 recordings \(no digits in their names\)\n", out)
 
 
+def test_recordings_without_labels_are_all_answered(work, run):
+    (work/"memos").mkdir()
+    for i in range(12): shutil.copy(work/f"data/test/voices/{i % 10}_s1x000_0.wav", work/f"memos/memo{i}.wav")
+    code, out, _ = run("audiomnist", "infer", "memos", "--model", "models/quick_v010", cwd=work)
+    assert code == 0 and len(re.findall(r"^memos/memo\d+\.wav: \d \(\d\.\d\d\)$", out, re.M)) == 12 and out.endswith("answered: 12 recordings (no digits in their names)\n")
+
+
+def test_voices_that_were_trained_on_are_no_test(work, run):
+    voices = lambda folder: run("audiomnist", "infer", folder, "--model", "models/quick_v010", cwd=work)[2]
+    assert re.search(r"6 of 8 speakers have the name of one that the model was trained on", voices("data/raw/voices"))
+    assert "trained on" not in voices("data/test/voices")
+
+
+def test_a_model_of_other_settings_is_not_replaced_unsaid(work, run):
+    train = lambda *more: run("audiomnist", "train", "--data-path", "data/processed/voices.npz", "--config-path", CONFIG, "--name", "mine", "--lr", "1e-3", *more, cwd=work)
+    code, out, error = train("--epochs", 2)
+    assert code == 0 and "holds a model" not in error
+    assert "holds a model" not in train("--epochs", 2)[2] and "models/mine_v010 holds a model of other settings or data" in train("--epochs", 3)[2]
+
+
 def test_the_model_in_the_box_needs_no_name(work, run):
     shutil.copy(work/"data/test/voices/7_s1x000_0.wav", work/"seven.wav")
     code, out, error = run("audiomnist", "infer", "seven.wav", cwd=work)
