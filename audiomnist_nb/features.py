@@ -643,7 +643,9 @@ def _read_chunk(recordings: list[Recording], extractor: FeatureExtractor, strict
                 wrong[recording] = str(e)
             else:
                 kept.append(recording)
-                n += len(sounds[-1][0])
+                samples = sounds[-1][0]
+                n += len(samples)
+                if not samples[::100].any() and not samples.any(): logger.warning("%s: nothing but silence in its first channel", recording.path)   # most are known from a few samples
         return features_of(waveforms + resample_all(sounds, sr), extractor), kept, wrong
 
 # %% ../nbs/00_features.ipynb #5e1f9a7c

@@ -21,7 +21,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from scipy.stats import norm, t as student_t
 from tqdm import tqdm
 
-from .config import InputError, TrainConfig, ending_workers, find_path, logger, nearest, need_features, project_root, provenance, replacing
+from .config import InputError, TrainConfig, ending_workers, find_path, logger, nearest, need_features, project_root, provenance, replacing, show_path
 from .corpora import Recording
 from .features import Dataset, one_thread
 from .models import TrainedModel, log_probabilities, pick_device
@@ -343,6 +343,8 @@ class Validation:
     ) -> Path:                # the folder
         "Write folds.csv, speakers.csv, digits.csv (genders.csv), metrics.json, speakers.png, cm.png; with `conditions` robustness.csv and robustness.png."
         folder, tables = Path(folder), {"folds": self.folds.set_index("fold"), "speakers": self.speakers}
+        before = json.loads((folder/"metrics.json").read_text(encoding="utf-8")).get("folds", 0) if (folder/"metrics.json").is_file() else 0
+        if before > self.metrics["folds"]: logger.warning("%s: the summary of %d folds is replaced by one of %d", show_path(folder), before, self.metrics["folds"])
         if self.target != "speaker": tables[f"{self.target}s"] = self.labels.rename_axis(self.target)
         figures = dict(speakers=plot_speakers(self.speakers), cm=plot_confusion(self.confusion, self.target))
         if self.conditions is not None:
