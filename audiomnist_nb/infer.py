@@ -14,7 +14,6 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 
 from .config import FeatureConfig, InputError, package_file, project_root, replacing, show_path
@@ -73,8 +72,9 @@ class Predictions:
         unknown = "" if self.known.all() else f"; {(~self.known).sum()} more without a digit in the name"
         return f"accuracy: {self.accuracy:.4f} ({self.right.sum()}/{self.known.sum()}){rejected}{unknown}"
 
-    def table(self) -> pd.DataFrame:
+    def table(self) -> "pd.DataFrame":
         "Per recording: path, speaker, digit (empty: unknown), answer (empty: rejected), its probability, the probabilities of all"
+        import pandas as pd   # here, because an answer should not wait for it
         answer = pd.Series(self.digits, dtype="Int64").where(self.answered)
         frame = pd.DataFrame(dict(path=[show_path(r.path) for r in self.recordings], speaker=[r.speaker for r in self.recordings],
                                   digit=pd.array([r.digit for r in self.recordings], "Int64"), answer=answer, probability=self.probabilities.max(1)))

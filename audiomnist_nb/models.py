@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from math import log, prod
 from pathlib import Path
 
-import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -317,8 +316,9 @@ def build(
 # %% ../nbs/01_models.ipynb #6a00f680
 def summary(
     network: Network,   # any of the above
-) -> pd.DataFrame:      # a row a layer and one for the sum: output shape, parameters, multiply-adds
+) -> "pd.DataFrame":    # a row a layer and one for the sum: output shape, parameters, multiply-adds
     "What a network is made of, for one recording."
+    import pandas as pd   # here, because an answer should not wait for it
     rows, hooks = [], []
     def note(name):
         def hook(layer, inputs, output):
