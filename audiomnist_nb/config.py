@@ -500,7 +500,7 @@ def find_path(
     here, there = Path(path).expanduser(), project_root()/Path(path).expanduser()
     if here.exists(): return here
     if there.exists(): return there
-    beside = [p.name for folder in (here.parent, there.parent) if folder.is_dir() for p in folder.iterdir()]
+    beside = [p.name for folder in (here.parent, there.parent) for p in folder.glob("*")]   # nothing where a folder can't be read
     raise FileNotFoundError(f"{path}: no such file or folder{nearest(here.name, beside)}")
 
 # %% ../nbs/00_config.ipynb #70c3e35e

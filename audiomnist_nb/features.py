@@ -573,8 +573,8 @@ def load_joined(
 ) -> Dataset:                         # their rows, one after another
     "One or several datasets from disk as one; raises `InputError` if their features differ."
     features = FeatureConfig.load(find_path(data_config)) if data_config else None
-    if not listed(paths): raise InputError("no dataset given")
-    return join([Dataset.load(find_path(path), speaker_block, features) for path in listed(paths)])
+    if not (names := listed(paths)): raise InputError("no dataset given; name an .npz file, or several, comma-separated")
+    return join([Dataset.load(find_path(name), speaker_block, features) for name in names])
 
 # %% ../nbs/00_features.ipynb #35079aa2
 def _mapped(path: Path, key: str) -> np.ndarray:

@@ -564,7 +564,10 @@ def warn_of_another(
 ) -> None:
     "Say so if the model that is there was made otherwise; it will be replaced."
     if rank() or not (folder/"settings.json").is_file(): return
-    made = json.loads((folder/"settings.json").read_text(encoding="utf-8")).get("made", {})
-    before, now = made.get("training") or {}, config.model_dump(mode="json")
-    if (before | dict(device=None), made.get("data", {}).get("digest")) != (now | dict(device=None), dataset.digest):
+    anywhere = dict(device=None)
+    try:
+        made = json.loads((folder/"settings.json").read_text(encoding="utf-8"))["made"]
+        same = made["training"] | anywhere == config.model_dump(mode="json") | anywhere and made["data"]["digest"] == dataset.digest
+    except (ValueError, KeyError, TypeError): same = False   # it doesn't say
+    if not same:
         logger.warning("%s holds a model of other settings or data, which this one will replace; stop now and give another name or version to keep it", show_path(folder))

@@ -343,7 +343,8 @@ class Validation:
     ) -> Path:                # the folder
         "Write folds.csv, speakers.csv, digits.csv (genders.csv), metrics.json, speakers.png, cm.png; with `conditions` robustness.csv and robustness.png."
         folder, tables = Path(folder), {"folds": self.folds.set_index("fold"), "speakers": self.speakers}
-        before = json.loads((folder/"metrics.json").read_text(encoding="utf-8")).get("folds", 0) if (folder/"metrics.json").is_file() else 0
+        try: before = int(json.loads((folder/"metrics.json").read_text(encoding="utf-8"))["folds"])
+        except (OSError, ValueError, KeyError, TypeError): before = 0   # none, or none that says so
         if before > self.metrics["folds"]: logger.warning("%s: the summary of %d folds is replaced by one of %d", show_path(folder), before, self.metrics["folds"])
         if self.target != "speaker": tables[f"{self.target}s"] = self.labels.rename_axis(self.target)
         figures = dict(speakers=plot_speakers(self.speakers), cm=plot_confusion(self.confusion, self.target))
