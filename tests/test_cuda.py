@@ -48,9 +48,10 @@ def test_an_interrupted_run_ends_with_the_same_weights(learn, tmp_path):
     assert torch.equal(weights(learn(DEVICE, tmp_path/"checkpoint", checkpoint=1)), weights(learn(DEVICE, checkpoint=1)))
 
 
-def test_it_learns_as_on_the_cpu(learn):
+def test_it_learns_as_on_the_cpu(learn, monkeypatch):
+    for name in ("dropout", "dropout2d"): monkeypatch.setattr(torch.nn.functional, name, lambda x, *_: x)   # a GPU draws other units
     here, there = (learn(device, amp=False, epochs=1).history.train_loss.iloc[0] for device in ("cpu", DEVICE))
-    assert abs(here - there) < 0.1   # dropout draws other units
+    assert abs(here - there) < 0.02, f"{here} and {there}"
 
 
 def test_features_are_those_of_the_cpu(recordings):
