@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['ROLES', 'check_folds', 'write_folds', 'read_folds', 'Fold', 'folds_of', 'matching', 'rows_digest', 'split_rows',
-           'make_optimizer', 'draw_rows', 'product_type', 'team', 'rank', 'SharedBatchNorm', 'Trainer',
-           'save_checkpoint', 'load_checkpoint', 'evaluate', 'fit', 'plot_history', 'Run', 'train', 'warn_of_another']
+           'make_optimizer', 'draw_rows', 'product_type', 'rounded_products', 'team', 'rank', 'SharedBatchNorm',
+           'Trainer', 'save_checkpoint', 'load_checkpoint', 'evaluate', 'fit', 'plot_history', 'Run', 'train',
+           'warn_of_another']
 
 # %% ../nbs/02_train.ipynb #a0a68dd7
 import contextlib, hashlib, json, os, shutil, time, warnings
@@ -26,7 +27,7 @@ from tqdm import tqdm
 from .config import InputError, OptimizerConfig, TrainConfig, find_path, keep_memory, logger, nearest, need_features, provenance, replacing, show_path, torch_class
 from .augment import Augment, mixup
 from .features import CMVN, Dataset
-from .models import Network, TrainedModel, build, log_probabilities, pick_device, save, seeded, stored
+from .models import FCNN, Network, TrainedModel, build, log_probabilities, pick_device, save, seeded, stored
 from .reject import outliers
 
 # %% ../nbs/02_train.ipynb #ac661569
@@ -196,6 +197,14 @@ def product_type(
         logger.warning("this processor has no bfloat16 arithmetic; float32 is used, which takes longer")
     return torch.float16 if amp is True and device.type == "cuda" else torch.float32
 
+@contextlib.contextmanager
+def rounded_products():
+    "A block in which a CPU rounds to bfloat16 what it multiplies, as it goes; other threads' products too."
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try: yield
+    finally: torch.set_float32_matmul_precision(before)
+
 # %% ../nbs/02_train.ipynb #6eb741b1
 def team():   # an `accelerate.Accelerator`; None for a process alone
     "The processes that train together with this one."
@@ -270,6 +279,7 @@ class Trainer:
         self.rng, self.step = torch.Generator().manual_seed(config.seed), 0
         self.own_rng = torch.Generator() if self.team else self.rng   # draws for this process's recordings
         self.products = product_type(config.amp, self.device)
+        self.rounds = self.products is torch.bfloat16 and self.device.type == "cpu" and isinstance(network, FCNN)   # instead of converting
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.products is torch.float16)
 
     def _add_outliers(self, train: Dataset) -> None:
@@ -322,14 +332,14 @@ class Trainer:
         def loss_of_batch():
             nonlocal logs
             self.optimizer.zero_grad()
-            with torch.autocast(self.device.type, self.products, enabled=self.products is not torch.float32): logs = self.forward(x).float()
+            with torch.autocast(self.device.type, self.products, enabled=self.products is not torch.float32 and not self.rounds): logs = self.forward(x).float()
             loss = -(wanted*logs).sum(1).mean()*share
             self.scaler.scale(loss).backward()
             if c.clip_grad:
                 self.scaler.unscale_(self.optimizer)
                 nn.utils.clip_grad_norm_(self.network.parameters(), c.clip_grad)
             return loss
-        with self._warm_up():
+        with self._warm_up(), rounded_products() if self.rounds else contextlib.nullcontext():
             if self.scaler.is_enabled():
                 loss = loss_of_batch()
                 self.scaler.step(self.optimizer)
