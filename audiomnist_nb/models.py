@@ -374,9 +374,10 @@ def stored(
     tensors: dict[str, torch.Tensor],   # weights by name
     precision: str,                     # float32 or float16
 ) -> dict[str, torch.Tensor]:
-    "Weights as the file holds them; counters stay whole numbers, and statistics of the features, which may be large, float32."
-    kept = lambda name, weight: name.startswith("cmvn.") or not weight.is_floating_point()
-    return {name: (weight if kept(name, weight) else weight.to(getattr(torch, precision))).contiguous() for name, weight in tensors.items()}
+    "Weights as the file holds them; counters stay whole numbers, and statistics of the features and what is too large for 16 bits stay float32."
+    dtype = getattr(torch, precision)
+    kept = lambda name, weight: name.startswith("cmvn.") or not weight.is_floating_point() or bool((weight.abs() > torch.finfo(dtype).max).any())
+    return {name: (weight if kept(name, weight) else weight.to(dtype)).contiguous() for name, weight in tensors.items()}
 
 # %% ../nbs/01_models.ipynb #7df57fda
 def save(

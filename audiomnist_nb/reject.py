@@ -204,6 +204,7 @@ class Clouds(NamedTuple):
     ) -> "Clouds":
         "The clouds of these recordings."
         hidden, digits = hidden.double().cpu().numpy(), np.unique(y)
+        if len(digits) == len(y): raise InputError("calibration needs two recordings or more of a digit by others than the speaker whose answers are judged; record more of them, or more speakers")
         means = np.stack([hidden[y == digit].mean(0) for digit in digits])
         from sklearn.covariance import ledoit_wolf
         covariance = ledoit_wolf(hidden - means[np.searchsorted(digits, y)], assume_centered=True)[0]

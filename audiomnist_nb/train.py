@@ -128,11 +128,14 @@ def split_rows(
 ) -> tuple[np.ndarray, np.ndarray]:   # row numbers for training and for validation
     "Divide the rows; raises `InputError` if speakers are unknown or a side would be empty."
     part, seed = config.eval_split, config.split_seed
+    for setting, used in (("eval_speakers", config.split == "speaker"), ("fold", config.split not in ("speaker", "random"))):
+        if getattr(config, setting) is not None and not used: logger.warning("%s: %s changes nothing with split: %s", setting, getattr(config, setting), config.split)
     own = dataset.own
     if not len(own): raise InputError("the dataset holds nothing but varied copies, which are for training only; join it with the recordings themselves")
     if config.split == "random":
         if np.ceil(part*len(own)) >= len(own): raise InputError(f"eval_split {part} of {len(own)} recordings leaves one side empty")
         train, valid = train_test_split(own, test_size=part, random_state=seed)
+        if dataset.path is None and len(own) < len(dataset): logger.warning("%d varied copies are left out: the dataset doesn't say which recordings they are of", len(dataset) - len(own))
         if dataset.path is None or len(own) == len(dataset): return train, valid
         return np.flatnonzero(np.isin(dataset.path, dataset.path[train])), valid   # repetitions and copies go with their recordings
     if config.split != "speaker":
@@ -332,8 +335,9 @@ class Trainer:
         def loss_of_batch():
             nonlocal logs
             self.optimizer.zero_grad()
-            with torch.autocast(self.device.type, self.products, enabled=self.products is not torch.float32 and not self.rounds): logs = self.forward(x).float()
-            loss = -(wanted*logs).sum(1).mean()*share
+            with torch.autocast(self.device.type, self.products, enabled=self.products is not torch.float32 and not self.rounds): answers = self.forward(x).float()
+            if logs is None: logs = answers   # LBFGS asks several times, and returns the first loss
+            loss = -(wanted*answers).sum(1).mean()*share
             self.scaler.scale(loss).backward()
             if c.clip_grad:
                 self.scaler.unscale_(self.optimizer)

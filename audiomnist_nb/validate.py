@@ -441,7 +441,9 @@ def _run_folds(dataset: Dataset, classes: list[str], todo: dict, jobs: int, cond
 
 # %% ../nbs/02_validate.ipynb #cfa92ca3
 def _check_labels(fold: Fold, dataset: Dataset, classes: list[str], target: str) -> None:
-    "Refuse a fold that tests what its training part never had"
+    "Refuse a fold without recordings in a part, or that tests what its training part never had"
+    for role in ("valid", "test"):
+        if not len(getattr(fold, role)): raise InputError(f"fold {fold.name}: for its role {role} the dataset has only varied copies; join it with their recordings, or leave these speakers to training (always_train)")
     if missing := sorted(set(dataset.y[fold.test]) - set(dataset.y[fold.train])):
         hint = "; to tell speakers, each must be heard in training: use the protocol takes" if target == "speaker" else ""
         raise InputError(f"fold {fold.name}: {target} {classes[missing[0]]} is tested but not in the training part{hint}")
@@ -452,6 +454,7 @@ def _check_recordings(dataset: Dataset, folds: list[Fold], target: str) -> None:
     if target != "digit": raise InputError(f"conditions: only digits are tested in noise and rooms, target: {target} given")
     need_features(dataset.config, "conditions")
     if dataset.path is None: raise InputError("conditions: the dataset doesn't say where its recordings are; make it anew from them")
+    if few := [fold.name for fold in folds if len(fold.test) == 1]: raise InputError(f"conditions: fold {few[0]} tests one recording, and babble is made of others; add recordings, or test without conditions")
     for path in np.unique(np.concatenate([dataset.path[fold.test] for fold in folds])): find_path(path)
 
 # %% ../nbs/02_validate.ipynb #22d2b725
