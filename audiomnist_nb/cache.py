@@ -22,7 +22,7 @@ def content_digest(
 
 # %% ../nbs/00_cache.ipynb #5431d786
 _TABLES = """
-create table if not exists files (path text primary key, size integer, mtime integer, digest blob);
+create table if not exists seen (path text primary key, size integer, mtime integer, ctime integer, inode integer, digest blob);
 create table if not exists features (settings blob, digest blob, x blob, primary key (settings, digest));
 """
 
@@ -42,7 +42,9 @@ class FeatureCache:
             self.base = sqlite3.connect(self.path, timeout=60)
             self.base.executescript("pragma journal_mode=wal; pragma synchronous=normal;" + _TABLES)
         except sqlite3.OperationalError as e: raise self._unwritable(e) from e
-        except sqlite3.DatabaseError as e: raise InputError(f"{self.path}: not readable as a cache of features ({e}); remove it") from e
+        except sqlite3.DatabaseError as e: raise self._unreadable(e) from e
+
+    def _unreadable(self, e: Exception) -> InputError: return InputError(f"{self.path}: not readable as a cache of features ({e}); remove it")
 
     def _unwritable(self, e: Exception) -> InputError: return InputError(f"{self.path}: can't be written ({e}); make room, or do without it (--no-cache)")
 
@@ -53,7 +55,9 @@ class FeatureCache:
         except sqlite3.OperationalError as e: raise self._unwritable(e) from e
 
     def __enter__(self): return self
-    def __exit__(self, *_): self.base.close()
+    def __exit__(self, kind, e, *_):
+        self.base.close()
+        if kind is sqlite3.DatabaseError: raise self._unreadable(e) from e
 
     def digest(self,
         path: Path,   # a file
@@ -61,7 +65,7 @@ class FeatureCache:
         "The digest of a file that has not changed since it was last seen; None for any other."
         try: at = os.stat(path)
         except OSError: return None
-        found = self.base.execute("select digest from files where path = ? and size = ? and mtime = ?", (os.path.abspath(path), at.st_size, at.st_mtime_ns)).fetchone()
+        found = self.base.execute("select digest from seen where path = ? and size = ? and mtime = ? and ctime = ? and inode = ?", self._seen(path, at)).fetchone()
         return found and found[0]
 
     def remember(self,
@@ -70,8 +74,11 @@ class FeatureCache:
         stats: list[os.stat_result],   # theirs from before they were read: what changed since is read again
     ) -> None:
         "Note what the files hold."
-        rows = [(os.path.abspath(path), at.st_size, at.st_mtime_ns, digest) for path, digest, at in zip(paths, digests, stats)]
-        self._write("insert or replace into files values (?, ?, ?, ?)", rows)
+        rows = [(*self._seen(path, at), digest) for path, digest, at in zip(paths, digests, stats)]
+        self._write("insert or replace into seen values (?, ?, ?, ?, ?, ?)", rows)
+
+    @staticmethod
+    def _seen(path: Path, at: os.stat_result) -> tuple: return os.path.abspath(path), at.st_size, at.st_mtime_ns, at.st_ctime_ns, at.st_ino
 
     def known(self) -> set[bytes]:
         "Digests of all recordings whose features are here."

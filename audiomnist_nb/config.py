@@ -81,6 +81,14 @@ class Settings(BaseModel):
         groups = [name for name, field in cls.model_fields.items() if inspect.isclass(field.annotation) and issubclass(field.annotation, Settings)]
         return {key: value for key, value in given.items() if value is not None or key not in groups}
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_flags(cls, given: Any, info):
+        "`true` is not the number 1"
+        kinds = {(kind := cls.model_fields[info.field_name].annotation), *get_args(kind)}
+        if isinstance(given, bool) and kinds & {int, float} and bool not in kinds: raise ValueError(f"{str(given).lower()} given; expected a number: {cls.model_fields[info.field_name].description}")
+        return given
+
 # %% ../nbs/00_config.ipynb #9a50804e
 ALIASES = dict(lr="optimizer.params.lr", optimizer="optimizer.type", model="model.type",
                activation="model.activation.type", hidden_sizes="model.layers.hidden_sizes")

@@ -8,7 +8,7 @@ __all__ = ['VOICES', 'WORDS', 'PHONEMES', 'MBROLA', 'SOUNDS', 'Recording', 'pars
            'draw_voice', 'synthesize', 'draw_mixture', 'pronounce', 'Diphones', 'read_diphones']
 
 # %% ../nbs/00_corpora.ipynb #b75665c5
-import csv, ctypes, _ctypes, json, os, re, shutil, struct, subprocess, threading
+import contextlib, csv, ctypes, _ctypes, json, os, re, shutil, signal, struct, subprocess, threading
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import pairwise
@@ -240,6 +240,18 @@ _SET = dict(rate=1, volume=2, pitch=3, pitch_range=4)   # espeak_PARAMETER in sp
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 _lock = threading.Lock()   # the library's state is global to the process
 
+@contextlib.contextmanager
+def _interrupted_after():
+    "Ctrl-C inside the block counts behind it: ctypes swallows what is raised in a callback, and a part of the word would be gone"
+    if threading.current_thread() is not threading.main_thread():   # others aren't interrupted
+        yield
+        return
+    came = []
+    before = signal.signal(signal.SIGINT, lambda *_: came.append(True))
+    try: yield
+    finally: signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+    if came: signal.raise_signal(signal.SIGINT)
+
 # %% ../nbs/00_corpora.ipynb #97bc4d09
 def _synthesis(lib: ctypes.CDLL, text: bytes, voice: Voice, seed: int) -> tuple[bytes, int]:
     "16-bit samples and their rate, from a freshly loaded library"
@@ -272,7 +284,7 @@ def speak(
 ) -> tuple[np.ndarray, int]:  # waveform (n_samples,) float32 in [-1, 1], sampling rate in Hz (22050)
     "`text` in a synthetic voice; the same arguments always give the same samples."
     import espeakng_loader
-    with _lock:
+    with _lock, _interrupted_after():
         lib = ctypes.CDLL(espeakng_loader.get_library_path())
         try: samples, sr = _synthesis(lib, text.encode() + b"\0", voice, seed)
         finally: _ctypes.dlclose(lib._handle)

@@ -129,6 +129,7 @@ def unpack(
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with file.open(member) as inner, open(path, "wb") as outer: shutil.copyfileobj(inner, outer)   # zipfile checks size and CRC
     except (zipfile.BadZipFile, zlib.error, EOFError) as e: raise InputError(f"{archive}: the archive is damaged ({e})") from e
+    except RuntimeError as e: raise InputError(f"{archive}: the archive can't be unpacked ({e})") from e   # another compression, a password
 
 # %% ../nbs/00_download.ipynb #88ee13f4
 def _look(path: Path, name: str) -> tuple[str, str | None]:

@@ -34,7 +34,7 @@ def _riff_is_cut(path: Path) -> bool:
     with open(path, "rb") as file: head = file.read(8)
     if head[:4] != b"RIFF" or len(head) < 8: return False
     promised = struct.unpack("<I", head[4:])[0]
-    return 0 < promised < 0x7FFFF000 and promised + 8 > path.stat().st_size + 1
+    return 0 < promised < 0x7FFFF000 and promised > path.stat().st_size + 1   # some programs write the size of the whole file
 
 # %% ../nbs/00_features.ipynb #c0ffee16
 RATES = range(1000, 1_000_001)   # sampling rates that can be, Hz
@@ -65,7 +65,7 @@ def _read(path: str | Path) -> tuple[np.ndarray, int]:
             waveform, sr, promised = file.read(dtype="float32", always_2d=True)[:, 0], file.samplerate, file.frames
     except soundfile.LibsndfileError as e: raise InputError(f"{path}: not readable as sound ({e.error_string.rstrip('.')}){'' if path.suffix.lower() in audio_suffixes() else '; convert it to WAV or FLAC'}") from e
     if sr not in RATES: raise InputError(f"{path}: its sampling rate of {sr} Hz can't be right")
-    if len(waveform) < promised or _riff_is_cut(path): raise InputError(f"{path}: the file is cut short")
+    if len(waveform) + 1152*(path.suffix.lower() == ".mp3") < promised or _riff_is_cut(path): raise InputError(f"{path}: the file is cut short")
     return _checked(waveform, path), sr
 
 def _unit(samples: np.ndarray) -> np.float32:
@@ -166,7 +166,7 @@ def pre_emphasise(
     waveform: np.ndarray,   # (n_samples,) float32
     part: float,            # 0 to 1; 0.97 is common
 ) -> np.ndarray:            # same shape
-    "The waveform minus a part of itself one sample before: high frequencies gain, as `librosa.effects.preemphasis`."
+    "The waveform minus a part of itself one sample before: high frequencies gain, as `librosa.effects.preemphasis` but for the first sample."
     if len(waveform) < 2: return waveform
     before = np.concatenate([[2*waveform[0] - waveform[1]], waveform[:-1]])   # the first sample's is extrapolated
     return (waveform - part*before).astype(np.float32)
@@ -184,7 +184,8 @@ def trim_silence(
     starts = np.arange(0, len(padded) - n_fft + 1, hop_length)
     power = (total[starts + n_fft] - total[starts])/n_fft
     loud = np.flatnonzero(power > max(power.max()*10**(-top_db/10), 1e-10)) if len(power) else []
-    return waveform[loud[0]*hop_length:(loud[-1] + 1)*hop_length] if len(loud) else waveform
+    word = waveform[loud[0]*hop_length:(loud[-1] + 1)*hop_length] if len(loud) else waveform
+    return word if len(word) else waveform[-hop_length:]   # a click at the very end
 
 # %% ../nbs/00_features.ipynb #b6d38384
 def centred(
@@ -447,7 +448,7 @@ class CMVN(nn.Module):
         super().__init__()
         self.kind, self.variance = config.cmvn, config.cmvn_variance
         if self.kind in ("train", "bayes"):
-            size = (*config.shape[:-1], 1) if len(config.shape) > 1 else config.shape
+            size = config.shape if config.aggregate_over_t else (*config.shape[:-1], 1)   # of a waveform, all samples share one
             self.register_buffer("mean", torch.zeros(size))
             self.register_buffer("square", torch.ones(size))   # mean of the squares
 
@@ -456,7 +457,7 @@ class CMVN(nn.Module):
     ) -> "CMVN":
         "Take the training data's statistics, where they are needed."
         if self.kind in ("train", "bayes"):
-            axes = (0, -1) if x.ndim > 2 else (0,)
+            axes = (0, -1) if self.mean.shape[-1] == 1 else (0,)
             for buffer, values in ((self.mean, x.double()), (self.square, x.double().square())): buffer.copy_(values.mean(axes, keepdim=True)[0])
         return self
 
