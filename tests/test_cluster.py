@@ -41,6 +41,13 @@ def test_a_killed_worker_changes_nothing(cluster, tmp_path):
     assert dataset.digest == extract(corpus, config).digest
 
 
+def test_workers_in_another_folder_find_the_recordings(cluster, run, tmp_path):
+    synthesize(tmp_path/"corpus", speakers=4, takes=2, seed=0)
+    (tmp_path/"settings.yml").write_text("n_mfcc: 20\n")
+    code, out, err = run("audiomnist", "dataset", "--data-path", "corpus", "--config-path", "settings.yml", "--name", "x", "--no-cache", "--backend", "dask", "--address", cluster.scheduler.address, cwd=tmp_path)
+    assert code == 0 and "80 recordings" in out, err
+
+
 def test_an_address_where_nothing_is():
     with pytest.raises(InputError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
         with on_cluster("dask", "tcp://127.0.0.1:9"): pass
