@@ -20,7 +20,7 @@ from tqdm import tqdm
 from .cache import content_digest
 from .config import AugmentConfig, FeatureConfig, InputError, WaveformAugmentConfig, logger, nearest, need_features, provenance, show_path
 from .corpora import Recording
-from .features import Dataset, FeatureExtractor, band_centres, by_threads, by_workers, features_of, fix_length, read_audio, resample, stays_here, warped_bands
+from .features import Dataset, FeatureExtractor, band_centres, by_threads, by_workers, features_of, fix_length, found_anywhere, read_audio, resample, stays_here, warped_bands
 
 # %% ../nbs/01_augment.ipynb #234cc6ec
 def _library():
@@ -279,7 +279,7 @@ def augmented(
     if not config.copies: raise InputError("copies: 0 given; 1 or more copies of each recording can be made")
     unlabelled = [r for r in recordings if r.digit is None]
     if unlabelled: raise InputError(f"{unlabelled[0].path}: the name does not tell the digit; expected digit_speaker_take, such as 7_anna_0.wav")
-    labelled = [(r, _digest(r.path)) for r in recordings]
+    labelled = [(r, _digest(r.path)) for r in found_anywhere(recordings)]
     settings = dict(provenance(), augmentation=config.model_dump(mode="json"))
     key = json.dumps([settings, features.model_dump(), [(show_path(r.path), r.digit, r.speaker, digest) for r, digest in labelled]])
     file = cache and Path(cache)/f"augmented_{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"

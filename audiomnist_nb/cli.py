@@ -125,8 +125,7 @@ def _dataset(
     from audiomnist_nb.features import extract
     if not re.fullmatch(r"\w[\w.-]*", name): raise InputError(f"name: {name!r} given; expected letters, digits, _, - and dots")
     check_place(project_root()/"data/processed"/f"{name.removesuffix('.npz')}.npz", folder=False)
-    config, corpus = FeatureConfig.load(find_path(config_path)), find_path(data_path)
-    recordings = scan(corpus.absolute() if backend else corpus)   # workers may be in another folder
+    config, recordings = FeatureConfig.load(find_path(config_path)), scan(find_path(data_path))
     if recordings.left_out: typer.echo(repr(recordings), err=True)
     if speakers: recordings = recordings.of(*listed(speakers))
     with on_cluster(backend, address):

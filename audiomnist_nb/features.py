@@ -6,12 +6,13 @@
 __all__ = ['RATES', 'BY_THREADS', 'IN_MEMORY', 'VERSION', 'read_audio', 'fix_length', 'one_thread', 'resample_all', 'resample',
            'pre_emphasise', 'trim_silence', 'centred', 'mel_of', 'hz_of', 'mel_filters', 'band_centres', 'warped_bands',
            'FeatureExtractor', 'delta', 'features_of', 'plot_features', 'librosa_features', 'CMVN', 'Dataset', 'join',
-           'load_joined', 'short_turns', 'stays_here', 'by_threads', 'by_workers', 'extract_features', 'extract']
+           'load_joined', 'short_turns', 'stays_here', 'found_anywhere', 'by_threads', 'by_workers', 'extract_features',
+           'extract']
 
 # %% ../nbs/00_features.ipynb #a4970489
 import contextlib, hashlib, json, math, os, struct, sys, tempfile, zipfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, repeat
 from pathlib import Path
 
@@ -654,6 +655,12 @@ def stays_here() -> bool:
     "Whether joblib's work stays on this machine, and is not handed to a cluster."
     return get_active_backend()[0].__class__.__name__ == "LokyBackend"
 
+def found_anywhere(
+    recordings: list[Recording],   # by any paths
+) -> list[Recording]:
+    "The same by whole paths, if a cluster reads them: its workers may be in another folder."
+    return recordings if stays_here() else [replace(r, path=r.path.absolute()) for r in recordings]
+
 def by_threads(
     function,       # called with each of these and what is the same for all
     chunks: list,
@@ -710,6 +717,7 @@ def extract_features(
     cache: str | Path = None,      # file where features are kept and looked for, see `FeatureCache`; none: all are made
 ) -> tuple[np.ndarray, list[Recording], dict[Recording, str]]:   # features (n, *shape), the n recordings that could be read, what is wrong with the others
     "Features of recordings, in their order; raises `InputError` if none can be read."
+    recordings = found_anywhere(recordings)
     if cache: x, kept, wrong = _known_or_read(recordings, extractor, jobs, strict, cache)
     else:
         x, kept, wrong = _room_for(len(recordings), extractor.config.shape), [], {}

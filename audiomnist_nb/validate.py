@@ -408,7 +408,7 @@ def validate(
     labelled, classes = relabel(dataset, target, genders)
     if conditions: _check_recordings(dataset, folds, target)
     if wrong := [seed for seed in seeds if not str(seed).isdecimal()]: raise InputError(f"seeds: {wrong[0]!r} given; expected whole numbers from 0 on")
-    for fold in folds: _check_labels(fold, labelled, classes, target)
+    for fold in folds: _check_fold(fold, labelled, classes, target)
     config, results, todo = _with_outputs(config, len(classes)), {}, {}
     for fold, seed in product(folds, dict.fromkeys(map(int, seeds))):
         settings, key = config.model_copy(update=dict(seed=seed)), (fold.name, seed)
@@ -440,7 +440,7 @@ def _run_folds(dataset: Dataset, classes: list[str], todo: dict, jobs: int, cond
     return done
 
 # %% ../nbs/02_validate.ipynb #cfa92ca3
-def _check_labels(fold: Fold, dataset: Dataset, classes: list[str], target: str) -> None:
+def _check_fold(fold: Fold, dataset: Dataset, classes: list[str], target: str) -> None:
     "Refuse a fold without recordings in a part, or that tests what its training part never had"
     for role in ("valid", "test"):
         if not len(getattr(fold, role)): raise InputError(f"fold {fold.name}: for its role {role} the dataset has only varied copies; join it with their recordings, or leave these speakers to training (always_train)")

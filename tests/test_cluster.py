@@ -4,8 +4,8 @@ import os, signal, subprocess, sys, threading, time
 import pytest
 
 from audiomnist_nb.config import FeatureConfig, InputError, on_cluster
-from audiomnist_nb.corpora import synthesize
-from audiomnist_nb.features import extract
+from audiomnist_nb.corpora import scan, synthesize
+from audiomnist_nb.features import Dataset, extract
 
 distributed = pytest.importorskip("distributed")
 
@@ -41,11 +41,17 @@ def test_a_killed_worker_changes_nothing(cluster, tmp_path):
     assert dataset.digest == extract(corpus, config).digest
 
 
-def test_workers_in_another_folder_find_the_recordings(cluster, run, tmp_path):
+def test_workers_in_another_folder_find_the_recordings(cluster, run, tmp_path, monkeypatch):
     synthesize(tmp_path/"corpus", speakers=4, takes=2, seed=0)
     (tmp_path/"settings.yml").write_text("n_mfcc: 20\n")
-    code, out, err = run("audiomnist", "dataset", "--data-path", "corpus", "--config-path", "settings.yml", "--name", "x", "--no-cache", "--backend", "dask", "--address", cluster.scheduler.address, cwd=tmp_path)
-    assert code == 0 and "80 recordings" in out, err
+    (tmp_path/"varied.yml").write_text("copies: 1\ngain: 1\n")
+    dataset = ("audiomnist", "dataset", "--data-path", "corpus", "--config-path", "settings.yml", "--no-cache", "--backend", "dask", "--address", cluster.scheduler.address)
+    for more in (("--name", "plain"), ("--name", "varied", "--augment", "varied.yml")):
+        code, out, err = run(*dataset, *more, cwd=tmp_path)
+        assert code == 0 and "80 recordings" in out, err
+    monkeypatch.chdir(tmp_path)
+    with on_cluster("dask", cluster.scheduler.address): assert len(extract(scan("corpus"), FeatureConfig(n_mfcc=20))) == 80
+    assert set(Dataset.load(tmp_path/"data/processed/plain.npz").path) == {f"corpus/{r.path.name}" for r in scan(tmp_path/"corpus")}
 
 
 def test_an_address_where_nothing_is():
