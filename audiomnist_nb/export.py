@@ -7,7 +7,7 @@ __all__ = ['RUNTIME', 'ConvolutionExtractor', 'trimmed', 'centred_batch', 'prepa
            'ExportedModel', 'disagreement', 'fetch_runtime', 'page']
 
 # %% ../nbs/03_export.ipynb #4079fe47
-import json, logging, shutil, subprocess, tarfile, warnings
+import json, logging, shutil, subprocess, sys, tarfile, warnings
 from pathlib import Path
 
 import numpy as np
@@ -217,6 +217,7 @@ def fetch_runtime() -> Path:   # folder with its files
     kept = project_root()/"data/cache"/RUNTIME
     if kept.is_dir(): return kept
     if not shutil.which("npm"): raise InputError("the page needs onnxruntime-web, which npm fetches; install Node.js (https://nodejs.org), which brings npm")
+    print(f"npm fetches {RUNTIME}, once", file=sys.stderr)
     with replacing(kept) as new:
         new.mkdir()
         done = subprocess.run(["npm", "pack", "--silent", RUNTIME], cwd=new.parent, capture_output=True, text=True)

@@ -409,6 +409,7 @@ def validate(
     if conditions: _check_recordings(dataset, folds, target)
     if wrong := [seed for seed in seeds if not str(seed).isdecimal()]: raise InputError(f"seeds: {wrong[0]!r} given; expected whole numbers from 0 on")
     for fold in folds: _check_fold(fold, labelled, classes, target)
+    if config.eval_speakers is not None: logger.warning("eval_speakers: %s changes nothing here: the folds say who validates", config.eval_speakers)
     config, results, todo = _with_outputs(config, len(classes)), {}, {}
     for fold, seed in product(folds, dict.fromkeys(map(int, seeds))):
         settings, key = config.model_copy(update=dict(seed=seed)), (fold.name, seed)
