@@ -248,7 +248,7 @@ class WaveformAugmentConfig(Settings):
     gain: Probability = Field(0, description="probability of another level")
     gain_db: _between(-60, 40) = Field((-12, 12), description="gain, dB")
     clipping: Probability = Field(0, description="probability of an overdriven microphone")
-    clipped_percent: _between(0, 90) = Field((2, 30), description="samples that are cut off, percent")
+    clipped_percent: _between(0, 90) = Field((2, 30), description="samples that are cut off, percent, in steps of two")
     band: Probability = Field(0, description="probability of a narrow band")
     cutoff: _between(500, 20000) = Field((2000, 3800), description="highest frequency that passes, Hz")
     codec: Probability = Field(0, description="probability of a telephone's coding: a low sampling rate, 8 bits in mu-law")

@@ -112,7 +112,7 @@ def lrp(
     network: Network,       # an FCNN, CNN, AudioNet, PlainCNN or ResNet
     z: torch.Tensor,        # (n, *shape) normalised features
     digits: torch.Tensor,   # (n,) whose logits
-) -> torch.Tensor:          # (n, *shape); their sum is about the logit
+) -> torch.Tensor:          # (n, *shape); their sum is the logit less what the biases keep
     "Layer-wise relevance propagation (Bach et al., PLoS ONE 10(7), 2015)."
     LRP = _captum().LRP
     from captum.attr._utils.lrp_rules import EpsilonRule

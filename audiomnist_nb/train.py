@@ -278,6 +278,7 @@ class Trainer:
         self.optimizer = make_optimizer(config.optimizer, network)
         self.steps = max(1, min(-(-self.shown//config.batchsize), self.shown//2))   # of an epoch; no batch of one
         self.scheduler = self._make_scheduler()
+        self._warn_of_old_average()
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.averaging), use_buffers=True) if config.averaging else None
         self.rng, self.step = torch.Generator().manual_seed(config.seed), 0
         self.own_rng = torch.Generator() if self.team else self.rng   # draws for this process's recordings
@@ -292,6 +293,11 @@ class Trainer:
         self.shown += min(len(x), self.shown//5)
         self.x, self.y = torch.cat([self.x, x]), torch.cat([self.y, self.y.new_full((len(x),), -1)])
         if self.speaker is not None: self.speaker = torch.cat([self.speaker, self.speaker.new_full((len(x),), -1)])
+
+    def _warn_of_old_average(self) -> None:
+        "An average over more steps than the run has is still what it began with"
+        steps = self.config.epochs*self.steps
+        if (old := self.config.averaging**steps) > 0.1: logger.warning("averaging: %s: after %d steps, %.0f %% of the average is the network as it was after the first; lower it, or train longer", self.config.averaging, steps, 100*old)
 
     def _make_scheduler(self):
         c = self.config.scheduler
