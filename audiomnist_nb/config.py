@@ -6,16 +6,18 @@
 __all__ = ['logger', 'ALIASES', 'Probability', 'InputError', 'nearest', 'read_yaml', 'Settings', 'settings_from', 'FeatureConfig',
            'need_features', 'WaveformAugmentConfig', 'torch_class', 'TorchConfig', 'ActivationConfig',
            'OptimizerConfig', 'LayersConfig', 'ModelConfig', 'SchedulerConfig', 'AugmentConfig', 'TrainConfig',
-           'listed', 'load_train_config', 'project_root', 'find_path', 'replacing', 'check_place', 'ending_workers',
-           'keep_memory', 'on_cluster', 'notebook_parameters', 'package_file', 'provenance', 'show_path', 'run_log']
+           'listed', 'load_train_config', 'project_root', 'find_path', 'replacing', 'only_one', 'check_place',
+           'ending_workers', 'keep_memory', 'on_cluster', 'notebook_parameters', 'package_file', 'provenance',
+           'show_path', 'run_log']
 
 # %% ../nbs/00_config.ipynb #c7c8df44
-import ast, contextlib, ctypes, difflib, inspect, logging, os, re, shutil, subprocess, tempfile
+import ast, contextlib, ctypes, difflib, inspect, logging, os, re, shutil, socket, subprocess, tempfile
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
+from filelock import FileLock, Timeout
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 # %% ../nbs/00_config.ipynb #ce79a259
@@ -519,7 +521,8 @@ def replacing(
     "Write beside, then move into place: `path` is either the old one or the whole new one."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{path.name}.tmp-", dir=path.parent))
+    _clear_leftovers(path.parent.absolute())
+    work = Path(tempfile.mkdtemp(prefix=f".{path.name}.tmp-{socket.gethostname()}-{os.getpid()}-", dir=path.parent))
     try:
         new = work/path.name
         yield new
@@ -529,6 +532,39 @@ def replacing(
             if (work/"old").exists() and not path.exists(): (work/"old").rename(path)
             raise
     finally: shutil.rmtree(work, ignore_errors=True)
+
+# %% ../nbs/00_config.ipynb #35c305d7
+@cache
+def _clear_leftovers(folder: Path) -> None:
+    "Remove, once in a process, what killed processes of this machine left in a folder; an old one that was put aside returns"
+    for left in folder.glob(f".*.tmp-{socket.gethostname()}-*-*"):
+        maker, path = left.name.rsplit("-", 2)[1], folder/left.name[1:left.name.rindex(".tmp-")]
+        if not maker.isdecimal() or _alive(int(maker)): continue
+        if (left/"old").exists() and not path.exists(): (left/"old").rename(path)
+        shutil.rmtree(left, ignore_errors=True)
+
+def _alive(pid: int) -> bool:
+    "Whether such a process runs"
+    try: os.kill(pid, 0) if os.name == "posix" else None
+    except ProcessLookupError: return False
+    except OSError: pass   # someone else's
+    return True
+
+@contextlib.contextmanager
+def only_one(
+    lock: str | Path,   # a file that is locked while the block runs, and removed after it
+    who: str,           # at work, for the message
+):
+    "Run a block in one process at a time; raises `InputError` where another one is in it."
+    lock = Path(lock)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    held = FileLock(lock, timeout=0)
+    try: held.acquire()
+    except Timeout as e: raise InputError(f"{lock}: another {who} is at work here; wait for it, or stop it") from e
+    try: yield
+    finally:
+        lock.unlink(missing_ok=True)
+        held.release()
 
 # %% ../nbs/00_config.ipynb #70c3e35f
 def check_place(
@@ -607,7 +643,9 @@ def notebook_parameters(
     injected = [name for cell in cells if cell.startswith("# Parameters") for name in _names_set(cell)]
     for name in injected:
         if name not in declared: raise InputError(f"{name}: unknown parameter{nearest(name, declared)} (allowed: {', '.join(declared)})")
-        if declared[name] in ("int", "float") and isinstance(_value(namespace[name]), str): raise InputError(f"{name}: {namespace[name]!r} given; expected a number")
+        value = _value(namespace[name])
+        if declared[name] in ("int", "float") and isinstance(value, (str, bool)) or declared[name] == "int" and isinstance(value, float) and not value.is_integer():
+            raise InputError(f"{name}: {namespace[name]!r} given; expected a {'whole ' if declared[name] == 'int' else ''}number")
         if declared[name] == "bool" and isinstance(given := namespace[name], str):   # papermill's -p gives text
             if given.lower() not in ("true", "false"): raise InputError(f"{name}: {given!r} given; expected true or false")
             namespace[name] = given.lower() == "true"
