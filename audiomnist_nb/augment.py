@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from .cache import content_digest
+from .cache import content_digest, file_state
 from .config import AugmentConfig, FeatureConfig, InputError, WaveformAugmentConfig, logger, nearest, need_features, provenance, show_path
 from .corpora import Recording
 from .features import Dataset, FeatureExtractor, band_centres, by_threads, by_workers, features_of, fix_length, found_anywhere, read_audio, resample, stays_here, warped_bands
@@ -279,7 +279,9 @@ def augmented(
     if not config.copies: raise InputError("copies: 0 given; 1 or more copies of each recording can be made")
     unlabelled = [r for r in recordings if r.digit is None]
     if unlabelled: raise InputError(f"{unlabelled[0].path}: the name does not tell the digit; expected digit_speaker_take, such as 7_anna_0.wav")
-    labelled = [(r, _digest(r.path)) for r in found_anywhere(recordings)]
+    recordings = found_anywhere(recordings)
+    before = [file_state(r.path) for r in recordings]
+    labelled = [(r, _digest(r.path)) for r in recordings]
     settings = dict(provenance(), augmentation=config.model_dump(mode="json"))
     key = json.dumps([settings, features.model_dump(), [(show_path(r.path), r.digit, r.speaker, digest) for r, digest in labelled]])
     file = cache and Path(cache)/f"augmented_{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
@@ -291,7 +293,9 @@ def augmented(
     if wrong: settings["skipped"] = wrong
     repeated = lambda values: np.repeat(np.array(values), config.copies)
     dataset = Dataset(x, repeated([r.digit for r in kept]).astype(np.int64), repeated([str(r.speaker) for r in kept]), repeated([show_path(r.path) for r in kept]), features, settings, np.ones(len(x), bool))
-    if file: dataset.save(file)
+    changed = [r.path for r, state in zip(recordings, before) if file_state(r.path) != state]
+    if changed: logger.warning("%s: changed while it was read; make the dataset again", changed[0])
+    elif file: dataset.save(file)
     return dataset
 
 # %% ../nbs/01_augment.ipynb #f4a57f06

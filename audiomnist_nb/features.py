@@ -25,7 +25,7 @@ from joblib.parallel import get_active_backend
 from torch import nn
 from tqdm import tqdm
 
-from .cache import FeatureCache, content_digest
+from .cache import FeatureCache, content_digest, file_state
 from .config import FeatureConfig, InputError, ending_workers, find_path, keep_memory, listed, logger, provenance, replacing, settings_from, show_path
 from .corpora import Recording, audio_suffixes
 
@@ -706,7 +706,10 @@ IN_MEMORY = 2*2**30   # bytes; larger arrays lie on the disk
 def _room_for(n: int, shape: tuple[int, ...]) -> np.ndarray:
     "An array of n recordings' features, in memory or on the disk"
     if 4*n*np.prod(shape) <= IN_MEMORY: return np.empty((n, *shape), np.float32)
-    return np.memmap(tempfile.TemporaryFile(), np.float32, "w+", shape=(n, *shape))
+    file, size = tempfile.TemporaryFile(), int(4*n*np.prod(shape))
+    try: os.posix_fallocate(file.fileno(), 0, size) if hasattr(os, "posix_fallocate") else None   # or a full disk kills the process later
+    except OSError as e: raise InputError(f"{tempfile.gettempdir()}: no room for {size/1e9:.1f} GB of features ({e.strerror}); set TMPDIR to a folder with more") from e
+    return np.memmap(file, np.float32, "w+", shape=(n, *shape))
 
 # %% ../nbs/00_features.ipynb #1f7a0b0b
 def extract_features(
@@ -743,7 +746,9 @@ def _known_or_read(recordings: list[Recording], extractor: FeatureExtractor, job
             if digest not in known: new.setdefault(digest, []).append(recording)
         if known and len(new) < len(digests): logger.info("%d of %d recordings are in %s", len(digests) - len(new), len(digests), show_path(path))
         for features, readable, problems in _read_all([first for first, *_ in new.values()], extractor, jobs, strict):
-            cache.put([digests[r] for r in readable], features)
+            same = np.array([cache.digest(r.path) == digests[r] for r in readable], bool)
+            cache.put([digests[r] for r, ok in zip(readable, same) if ok], features[same])
+            problems |= _changed([r for r, ok in zip(readable, same) if not ok], strict)
             for r, problem in problems.items(): wrong |= {same: problem.replace(str(r.path), str(same.path)) for same in new[digests[r]]}
         kept = [r for r in recordings if r not in wrong]
         x = _room_for(len(kept), extractor.config.shape)
@@ -754,17 +759,25 @@ def _known_or_read(recordings: list[Recording], extractor: FeatureExtractor, job
 def _digests(recordings: list[Recording], cache: FeatureCache, jobs: int) -> tuple[dict[Recording, bytes], dict[Recording, str]]:
     "The recordings' digests, and what is wrong with those that can't be opened; only what changed is read"
     digests = {r: cache.digest(r.path) for r in recordings}
-    unseen, stats, wrong = [r for r, digest in digests.items() if digest is None], {}, {}
+    unseen, states, wrong = [r for r, digest in digests.items() if digest is None], {}, {}
     work = Parallel(jobs, backend="threading", return_as="generator")(delayed(_digest_or_say)(r.path) for r in unseen)   # here, whoever makes the features
     for digest, recording in zip(tqdm(work, "new recordings", len(unseen), unit="clip", delay=2), unseen):   # in this order, so that the work is asked to its end
         if isinstance(digest, str): wrong[recording] = digest
-        else: stats[recording], digests[recording] = digest
-    cache.remember([r.path for r in stats], [digests[r] for r in stats], list(stats.values()))
+        else: states[recording], digests[recording] = digest
+    cache.remember([r.path for r in states], [digests[r] for r in states], list(states.values()))
     return {r: digest for r, digest in digests.items() if r not in wrong}, wrong
 
+# %% ../nbs/00_features.ipynb #e2792655
+def _changed(recordings: list[Recording], strict: bool) -> dict[Recording, str]:
+    "What is wrong with recordings whose features may be of another content than their digest"
+    wrong = {r: f"{r.path}: changed while it was read; make the dataset again" for r in recordings}
+    if strict and wrong: raise InputError(next(iter(wrong.values())))
+    for problem in wrong.values(): logger.warning("left out: %s", problem)
+    return wrong
+
 # %% ../nbs/00_features.ipynb #322dcbcc
-def _digest_or_say(path: Path) -> tuple[os.stat_result, bytes] | str:
-    try: return os.stat(path), content_digest(path)
+def _digest_or_say(path: Path) -> tuple[tuple | None, bytes] | str:
+    try: return file_state(path), content_digest(path)
     except OSError as e: return f"{path}: {e.strerror or e}"
 
 # %% ../nbs/00_features.ipynb #ae9fe5e8
