@@ -20,7 +20,7 @@ import soundfile
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from .config import InputError, ending_workers, logger, nearest, project_root, replacing, show_path
+from .config import InputError, ending_workers, logger, nearest, only_one, project_root, replacing, show_path
 
 # %% ../nbs/00_corpora.ipynb #f4211de0
 @dataclass(frozen=True)
@@ -322,8 +322,8 @@ def synthesize(
     folder = Path(folder)
     engines = ["espeak", "neural", "mbrola"]
     if engine not in engines: raise InputError(f"engine {engine!r} is unknown{nearest(engine, engines)} (allowed: {', '.join(engines)})")
-    if folder.exists(): raise FileExistsError(f"{folder}: exists already; remove it or name another folder")
     if speakers < 1 or takes < 1: raise InputError(f"speakers and takes must be 1 or more, got {speakers} and {takes}")
+    if seed < 0: raise InputError(f"seed: {seed} given; expected 0 or more")
     can_say, called = lambda speaker, digit: True, lambda speaker, take: (f"{letter}{seed}x{speaker:03d}", take)
     match engine:                 # fails here, and once, where something is missing
         case "espeak": say, letter = _say_digit, "s"
@@ -337,15 +337,19 @@ def synthesize(
             called = lambda speaker, take: ("mbrola-" + Path(voices[speaker % len(voices)].path).name, speaker//len(voices)*takes + take)   # whose sounds they are
     todo = [("{}_{}_{}.wav".format(digit, *called(speaker, take)), digit, take, seed, speaker)
             for speaker in range(speakers) for digit in range(10) if can_say(speaker, digit) for take in range(takes)]
-    unfinished = _unfinished(folder, f"{engine} {styles} {seed} {takes}")   # seldom made in one go: a neural voice takes a second a word
-    left = [(unfinished/name, *args) for name, *args in todo if not (unfinished/name).exists()]
-    work = Parallel(jobs if len(left) > 500 or engine == "neural" else 1, return_as="generator")(delayed(_one_clip)(say, *args) for args in left)
-    for _ in tqdm(ending_workers(work), "voices", len(left), unit="clip", delay=2, mininterval=2): pass
-    wanted = {name for name, *_ in todo}
-    for path in unfinished.iterdir():
-        if path.is_dir(): shutil.rmtree(path)   # a clip that a kill left half written
-        elif path.name not in wanted: path.unlink()
-    unfinished.rename(folder)
+    with only_one(folder.with_name(f".{folder.name}.lock"), "synth"):
+        if folder.exists(): raise FileExistsError(f"{folder}: exists already; remove it or name another folder")
+        unfinished = _unfinished(folder, f"{engine} {styles} {seed} {takes}")   # seldom made in one go: a neural voice takes a second a word
+        left = [(unfinished/name, *args) for name, *args in todo if not (unfinished/name).exists()]
+        work = Parallel(jobs if len(left) > 500 or engine == "neural" else 1, return_as="generator")(delayed(_one_clip)(say, *args) for args in left)
+        for _ in tqdm(ending_workers(work), "voices", len(left), unit="clip", delay=2, mininterval=2): pass
+        wanted = {name for name, *_ in todo}
+        for path in unfinished.iterdir():
+            if path.is_dir(): shutil.rmtree(path)   # a clip that a kill left half written
+            elif path.name not in {*wanted, "voices"}: path.unlink()
+        if gone := wanted - {path.name for path in unfinished.iterdir()}: raise InputError(f"{unfinished}: {len(gone)} clips have gone from there, e.g. {min(gone)}; make the corpus again")
+        unfinished.rename(folder)
+        (folder/"voices").unlink()   # last: it says whose clips those are
     return scan(folder)
 
 # %% ../nbs/00_corpora.ipynb #2b6208e4

@@ -16,7 +16,7 @@ import soundfile
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from .config import InputError, logger, nearest, replacing
+from .config import InputError, logger, nearest, only_one, replacing
 from .corpora import Recordings, scan
 
 # %% ../nbs/00_download.ipynb #867f1596
@@ -179,13 +179,13 @@ def download(
         if found := miscounts(there := scan(target), source): logger.warning("%s: is there, but not as expected: %s", target, "; ".join(found[:5]))
         return there
     archive = target.with_name(f".{name}.zip")
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    free, need = shutil.disk_usage(archive.parent).free, 2*source.size   # the archive and what is in it
-    if free < need: raise InputError(f"{archive.parent}: {free/1e9:.1f} GB are free, {need/1e9:.1f} GB are needed")
-    if not archive.exists(): fetch(url or source.url, archive)
-    with replacing(target) as new:
-        try: unpack(archive, new, source.inside, 2*source.size)
-        except InputError: archive.unlink(); raise   # the next call shall not meet it again
-        for found in verify(new, source): logger.warning("%s: %s", name, found)
-    archive.unlink()
+    with only_one(target.with_name(f".{name}.lock"), "download"):
+        free, need = shutil.disk_usage(archive.parent).free, 2*source.size   # the archive and what is in it
+        if free < need: raise InputError(f"{archive.parent}: {free/1e9:.1f} GB are free, {need/1e9:.1f} GB are needed")
+        if not archive.exists(): fetch(url or source.url, archive)
+        with replacing(target) as new:
+            try: unpack(archive, new, source.inside, 2*source.size)
+            except InputError: archive.unlink(); raise   # the next call shall not meet it again
+            for found in verify(new, source): logger.warning("%s: %s", name, found)
+        archive.unlink()
     return scan(target)
