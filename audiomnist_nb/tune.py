@@ -7,7 +7,7 @@ __all__ = ['PLOTS', 'Dimension', 'OptunaConfig', 'TuneConfig', 'load_tune_config
            'open_study', 'run_trial', 'tune', 'trials_table', 'best_settings', 'save_best', 'plot_study']
 
 # %% ../nbs/02_tune.ipynb #543e990a
-import json
+import json, os
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ import optuna
 import pandas as pd
 import yaml
 from joblib import Parallel, delayed, effective_n_jobs
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import TrialState
 from pydantic import Field, model_validator
 from tqdm import tqdm
@@ -146,12 +147,31 @@ def open_storage(
     if "://" in str(where):
         try: return optuna.storages.RDBStorage(str(where))
         except Exception as e: raise InputError(f"{where}: not usable as a database of trials ({str(e).splitlines()[0]})") from e   # each driver has its own
-    path = Path(where)
+    path = Path(where).absolute()   # its lock is a link to it
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        if path.exists(): json.loads(path.open("rb").readline() or b"{}")
-        return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+        if path.exists() and (first := path.open("rb").readline()) and b"op_code" not in first: raise ValueError("its first line is none of a trial")
+        return optuna.storages.JournalStorage(_Journal(path))
     except ValueError as e: raise InputError(f"{where}: not readable as a journal of trials ({e})") from e
+
+# %% ../nbs/02_tune.ipynb #4ee6f0c9
+class _Journal(JournalFileBackend):
+    "A journal in which half a line, which a full disk or a kill left, ends with the next one that is written"
+    def __init__(self, path: Path):
+        self.path, self.lock = path, JournalFileSymlinkLock(str(path))
+        super().__init__(str(path), self.lock)
+
+    def append_logs(self, logs):
+        if self._is_torn():
+            self.lock.acquire()
+            try:
+                if self._is_torn(): os.truncate(self.path, self.path.read_bytes().rfind(b"\n") + 1)
+            finally: self.lock.release()
+        try: super().append_logs(logs)
+        except OSError as e: raise InputError(f"{self.path}: can't be written ({e.strerror}); make room, and the same command goes on") from e
+
+    def _is_torn(self) -> bool:
+        with open(self.path, "rb") as file: return file.seek(0, os.SEEK_END) > 0 and (file.seek(-1, os.SEEK_END), file.read())[1] != b"\n"
 
 # %% ../nbs/02_tune.ipynb #3624c357
 class NumberedSampler(optuna.samplers.BaseSampler):
@@ -222,7 +242,8 @@ def _work(config: TuneConfig, storage: str | Path, dataset: Dataset, silent: boo
     def log(study, trial): logger.info("trial %d: %s %s, %s", trial.number, trial.state.name.lower(), trial.value, trial.params)
     with tqdm(desc="trials", total=config.trials, initial=min(_count(study, since), config.trials), unit="trial", delay=2, disable=silent) as bar:
         while _count(study, since) < config.trials:
-            study.optimize(lambda trial: run_trial(trial, config, dataset), n_trials=1, callbacks=[log])
+            try: study.optimize(lambda trial: run_trial(trial, config, dataset), n_trials=1, callbacks=[log])
+            except AssertionError as e: raise e.__context__ or e   # Optuna's own, where a result can't be written
             bar.update(min(_count(study, since), config.trials) - bar.n)
 
 # %% ../nbs/02_tune.ipynb #c06952b6
