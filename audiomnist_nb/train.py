@@ -464,7 +464,7 @@ def fit(
     train: Dataset,        # what it learns from
     valid: Dataset,        # what chooses the epoch
     config: TrainConfig,   # all else
-    folder: Path = None,   # where checkpoints go, and where an interrupted run resumes
+    folder: Path = None,   # where checkpoints go, and where an interrupted run resumes; the last one stays
     on_epoch=None,         # called with each epoch's row, a dict; what it raises ends the training
 ) -> pd.DataFrame:         # per epoch: train_loss, train_accuracy, valid_loss, valid_accuracy, lr, seconds
     "Train a network; raises `InputError` if the loss isn't finite in epoch 1."
@@ -474,7 +474,9 @@ def fit(
         patience = config.epochs if config.earlystop is False else int(config.earlystop)
         mark = hashlib.sha256(f"{config.model_dump_json(exclude={'checkpoint'})} {train.identity} {valid.digest}".encode()).hexdigest() if folder else ""
         history, weights = load_checkpoint(folder, trainer, mark) if folder else ([], None)
-        with tqdm(range(len(history) + 1, config.epochs + 1), "epochs", unit="epoch", initial=len(history), total=config.epochs, delay=2, mininterval=2) as bar:
+        best_of = lambda history: min(history, key=lambda r: r["valid_loss"])["epoch"]
+        epochs = range(len(history) + 1, config.epochs + 1 if not history or len(history) - best_of(history) < patience else 0)   # none where the run was finished
+        with tqdm(epochs, "epochs", unit="epoch", initial=len(history), total=config.epochs, delay=2, mininterval=2) as bar:
             for epoch in bar:
                 start = time.perf_counter()
                 row = dict(epoch=epoch) | trainer.epoch() | evaluate(trainer.validated, valid_x, valid_y)
@@ -487,13 +489,13 @@ def fit(
                     logger.warning("stopped: the loss is %s in epoch %d; an earlier one is kept", row["valid_loss"], epoch)
                     break
                 if on_epoch: on_epoch(row)
-                best = min(history, key=lambda r: r["valid_loss"])["epoch"]
+                best = best_of(history)
                 if best == epoch or config.keep == "last": weights = {k: v.clone() for k, v in trainer.validated.state_dict().items()}
                 trainer._schedule("epoch", row["valid_loss"])
-                if epoch - best >= patience: break
-                if folder and not rank() and config.checkpoint and epoch % config.checkpoint == 0: save_checkpoint(folder, trainer, history, weights, mark)
+                finished = epoch - best >= patience or epoch == config.epochs
+                if folder and not rank() and config.checkpoint and (finished or epoch % config.checkpoint == 0): save_checkpoint(folder, trainer, history, weights, mark)
+                if finished: break
     network.load_state_dict(weights)
-    if folder and not rank() and folder.exists(): shutil.rmtree(folder)   # the run is finished
     return pd.DataFrame(history).set_index("epoch")
 
 # %% ../nbs/02_train.ipynb #38d3a382
@@ -522,6 +524,7 @@ class Run:
     trained: TrainedModel    # with the kept epoch's weights
     history: pd.DataFrame    # per epoch, from `fit`
     metrics: dict            # what metrics.json holds
+    checkpoint: Path = None  # its last one, which goes when all is saved
 
     def save(self,
         models: str | Path,          # the model goes to <models>/<name>_v<version>
@@ -538,6 +541,7 @@ class Run:
                 if not plot: (folder/f"{what}.png").unlink(missing_ok=True)   # of the run before
                 else:
                     with replacing(folder/f"{what}.png") as new: plot_history(self.history, what, self.metrics["epoch"]).savefig(new, dpi=120)
+        if self.checkpoint: shutil.rmtree(self.checkpoint, ignore_errors=True)
         return model
 
 # %% ../nbs/02_train.ipynb #b4c020c7
@@ -574,7 +578,7 @@ def train(
     trained = TrainedModel(network.cpu(), config.model, dataset.config, made | dict(metrics=dict(metrics)))
     metrics |= dict(made=provenance(), data=made["data"], settings=config.model_dump(),
                     history=[{key: value if np.isfinite(value) else None for key, value in row.items()} for row in history.reset_index().to_dict("records")])   # JSON knows no NaN
-    return Run(config, trained, history, metrics)
+    return Run(config, trained, history, metrics, folder)
 
 # %% ../nbs/02_train.ipynb #31f08eb3
 def warn_of_another(
