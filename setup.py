@@ -1,15 +1,24 @@
 "Everything comes from settings.ini; each NAME_requirements there becomes the extra NAME."
-import shlex
+import shlex, shutil
 from configparser import ConfigParser
 from pathlib import Path
 
 import setuptools
+from setuptools.command.build_py import build_py
 
 config = ConfigParser(delimiters=["="])
 config.read("settings.ini", encoding="utf-8")
 cfg = config["DEFAULT"]
 requirements = lambda key: shlex.split(cfg[key])
 extras = {key.removesuffix("_requirements"): requirements(key) for key in cfg if key.endswith("_requirements")}
+
+
+class WithRecipes(build_py):
+    "An installed package has no config/ above it, so it brings a copy"
+    def run(self):
+        super().run()
+        if not self.editable_mode: shutil.copytree("config", Path(self.build_lib)/"audiomnist_nb/recipes", dirs_exist_ok=True)
+
 
 setuptools.setup(
     name=cfg["lib_name"],
@@ -25,6 +34,7 @@ setuptools.setup(
     classifiers=["Development Status :: 3 - Alpha", "Intended Audience :: Science/Research",
                  "Natural Language :: English", "Programming Language :: Python :: 3"],
     packages=setuptools.find_packages(include=["audiomnist_nb*"]),
+    cmdclass=dict(build_py=WithRecipes),
     package_data={"audiomnist_nb": ["default_model/*", "web/*"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=requirements("requirements"),

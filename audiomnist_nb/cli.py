@@ -7,7 +7,7 @@ __all__ = ['app', 'Verbose', 'Jobs', 'Speakers', 'ConfigPath', 'Name', 'Version'
            'Batchsize', 'Earlystop', 'Device', 'DataConfig', 'SpeakerBlock', 'main']
 
 # %% ../nbs/04_cli.ipynb #0534ff9b
-import logging, sys, traceback
+import logging, os, signal, sys, threading, traceback
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -18,6 +18,11 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
                   help="Spoken digits, from recordings to a tested model.\n\nTry `audiomnist demo` first. Paths are looked up here, then in the project's folder.")
 
 # %% ../nbs/04_cli.ipynb #56f68585
+def _path(text: str | Path) -> Path:
+    from audiomnist_nb.config import at_home
+    if not str(text): raise typer.BadParameter("the path is empty")
+    return at_home(text)
+
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what is being done.")]
 def _workers(jobs: int) -> int:
     if jobs == 0: raise typer.BadParameter("0 workers would do nothing; give 1 or more, or -1 for all cores")
@@ -25,7 +30,7 @@ def _workers(jobs: int) -> int:
 
 Jobs = Annotated[int, typer.Option("--jobs", "-j", callback=_workers, help="Parallel workers; -1: all cores.")]
 Speakers = Annotated[Optional[str], typer.Option("--speakers", help="Only these speakers, comma-separated: george,lucas.")]
-ConfigPath = Annotated[Optional[Path], typer.Option("--config-path", help="Training settings, such as config/models/config_20f.yml (default: the same, except name and input size).")]
+ConfigPath = Annotated[Optional[Path], typer.Option("--config-path", parser=_path, help="Training settings, such as config/models/config_20f.yml (default: the same, except name and input size).")]
 Name = Annotated[Optional[str], typer.Option("--name", help="Name of the experiment.")]
 Version = Annotated[Optional[str], typer.Option("--version", help="Its version.")]
 Model = Annotated[Optional[str], typer.Option("--model", help="FCNN, CNN, AudioNet, BCResNet, PlainCNN, ResNet or CRNN.")]
@@ -35,7 +40,7 @@ Epochs = Annotated[Optional[int], typer.Option("--epochs", help="Epochs at most.
 Batchsize = Annotated[Optional[int], typer.Option("--batchsize", help="Recordings in a step.")]
 Earlystop = Annotated[Optional[str], typer.Option("--earlystop", help="true, false, or the patience: epochs above the best loss before a stop.")]
 Device = Annotated[Optional[str], typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
-DataConfig = Annotated[Optional[Path], typer.Option("--data-config", help="Feature settings, where the dataset has none.")]
+DataConfig = Annotated[Optional[Path], typer.Option("--data-config", parser=_path, help="Feature settings, where the dataset has none.")]
 SpeakerBlock = Annotated[Optional[int], typer.Option("--speaker-block", help="If the dataset has no speakers: consecutive rows per speaker.")]
 
 # %% ../nbs/04_cli.ipynb #c4d081b0
@@ -59,6 +64,8 @@ def main(
     args: list[str] = None,   # default: the command line's
 ):
     "Run the command; exits with 0, with 2 and one line for a user's mistake, with 1 and one line for a failure."
+    if args is None and "WORLD_SIZE" not in os.environ and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))   # so that workers end and nothing half-written is left
     try: app(args, prog_name="audiomnist")
     except Exception as e:
         from audiomnist_nb.config import InputError
@@ -72,7 +79,7 @@ def main(
 @app.command("download")
 def _download(
     corpus: Annotated[str, typer.Argument(help="audiomnist (1.9 GB, 60 speakers) or fsdd (21 MB, 6 speakers).")],
-    to: Annotated[Optional[Path], typer.Option("--to", help="Folder to put the corpus folder in (default: the project's data/raw).")] = None,
+    to: Annotated[Optional[Path], typer.Option("--to", parser=_path, help="Folder to put the corpus folder in (default: the project's data/raw).")] = None,
     url: Annotated[Optional[str], typer.Option("--url", help="Another place with the same archive, such as a mirror.")] = None,
     verbose: Verbose = False,
 ):
@@ -86,12 +93,12 @@ def _download(
 # %% ../nbs/04_cli.ipynb #207a9b83
 @app.command("synth")
 def _synth(
-    to: Annotated[Optional[Path], typer.Option("--to", help="New folder for the recordings (default: the project's data/raw/synthetic).")] = None,
+    to: Annotated[Optional[Path], typer.Option("--to", parser=_path, help="New folder for the recordings (default: the project's data/raw/synthetic).")] = None,
     speakers: Annotated[int, typer.Option("--speakers", help="Number of synthetic speakers (mbrola: beyond the number of databases, voices repeat).")] = 20,
     takes: Annotated[int, typer.Option("--takes", help="Recordings of each digit by each speaker.")] = 5,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other speakers.")] = 0,
     engine: Annotated[str, typer.Option("--engine", help="espeak, neural (the extra `voices`; a second a word), or mbrola (accents; apt install mbrola mbrola-us1 ...).")] = "espeak",
-    styles: Annotated[Optional[Path], typer.Option("--styles", help="Folder of Kokoro's voices (*.bin) for the neural engine (default: the five it comes with), or of databases for mbrola (default: /usr/share/mbrola).")] = None,
+    styles: Annotated[Optional[Path], typer.Option("--styles", parser=_path, help="Folder of Kokoro's voices (*.bin) for the neural engine (default: the five it comes with), or of databases for mbrola (default: /usr/share/mbrola).")] = None,
     jobs: Jobs = -1,
     verbose: Verbose = False,
 ):
@@ -105,11 +112,11 @@ def _synth(
 # %% ../nbs/04_cli.ipynb #f8322b41
 @app.command("dataset")
 def _dataset(
-    data_path: Annotated[Path, typer.Option("--data-path", help="Folder of recordings named digit_speaker_take.wav, flat or a folder per speaker.")],
-    config_path: Annotated[Path, typer.Option("--config-path", help="Feature settings, such as config/data/data_20f_agg.yml.")],
+    data_path: Annotated[Path, typer.Option("--data-path", parser=_path, help="Folder of recordings named digit_speaker_take.wav, flat or a folder per speaker.")],
+    config_path: Annotated[Path, typer.Option("--config-path", parser=_path, help="Feature settings, such as config/data/data_20f_agg.yml.")],
     name: Annotated[str, typer.Option("--name", help="The dataset is written to data/processed/NAME.npz.")],
     speakers: Speakers = None,
-    augment: Annotated[Optional[Path], typer.Option("--augment", help="Varied copies in place of the recordings, by settings such as config/augment/voices.yml.")] = None,
+    augment: Annotated[Optional[Path], typer.Option("--augment", parser=_path, help="Varied copies in place of the recordings, by settings such as config/augment/voices.yml.")] = None,
     jobs: Jobs = -1,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first unreadable recording instead of leaving it out.")] = False,
     cache: Annotated[bool, typer.Option(help="Keep features in data/cache, so that a recording is read once for each setting (with --augment: all copies, made anew if any recording changes).")] = True,
@@ -196,7 +203,7 @@ def _validate(
     folds: Annotated[int, typer.Option("--folds", help="Number of folds, for kfold and takes.")] = 5,
     seeds: Annotated[Optional[str], typer.Option("--seeds", help="Train each fold once per seed, comma-separated: 1,2,3.")] = None,
     target: Annotated[str, typer.Option("--target", help="Predict digit, speaker or gender.")] = "digit",
-    genders: Annotated[Optional[Path], typer.Option("--genders", help="For gender: CSV with the columns speaker and gender, or AudioMNIST's JSON (default: as the dataset says, or AudioMNIST's).")] = None,
+    genders: Annotated[Optional[Path], typer.Option("--genders", parser=_path, help="For gender: CSV with the columns speaker and gender, or AudioMNIST's JSON (default: as the dataset says, or AudioMNIST's).")] = None,
     always_train: Annotated[Optional[str], typer.Option("--always-train", help="Speakers in every training part, never tested: s0x*,s1x*.")] = None,
     valid_speakers: Annotated[Optional[str], typer.Option("--valid-speakers", help="Speakers who choose the epoch in every fold (loso, kfold).")] = None,
     test_speakers: Annotated[Optional[str], typer.Option("--test-speakers", help="Test only these speakers (loso).")] = None,
@@ -240,7 +247,7 @@ def _validate(
 @app.command("tune")
 def _tune(
     data_path: Annotated[str, typer.Option("--data-path", help="Dataset (.npz), or several, comma-separated.")],
-    search: Annotated[Path, typer.Option("--search", help="What is varied, such as config/tune/example.yml.")],
+    search: Annotated[Path, typer.Option("--search", parser=_path, help="What is varied, such as config/tune/example.yml.")],
     name: Annotated[Optional[str], typer.Option("--name", help="Name of the search; the same name resumes it.")] = None,
     trials: Annotated[Optional[int], typer.Option("--trials", help="Trials in all, including earlier ones.")] = None,
     storage: Annotated[Optional[str], typer.Option("--storage", help="File or database URL that processes and machines share; default: reports/NAME/trials.log.")] = None,
@@ -264,11 +271,11 @@ def _tune(
 # %% ../nbs/04_cli.ipynb #ff2a3a57
 @app.command("infer")
 def _infer(
-    recording: Annotated[Optional[Path], typer.Argument(help="A recording, or a folder of them.", show_default=False)] = None,
-    data_path: Annotated[Optional[Path], typer.Option("--data-path", help="The same, as an option.")] = None,
-    model: Annotated[Optional[Path], typer.Option("--model", help="Model folder, such as models/mymodel_20_coeff_v010 (default: the model that comes with the package).")] = None,
-    config: Annotated[Optional[Path], typer.Option("--config", help="Or the training settings: the model is models/NAME_vVERSION of that file.")] = None,
-    data_config: Annotated[Optional[Path], typer.Option("--data-config", help="Feature settings: needed for a folder of the reference pipeline, else checked against the model's own.")] = None,
+    recording: Annotated[Optional[Path], typer.Argument(parser=_path, help="A recording, or a folder of them.", show_default=False)] = None,
+    data_path: Annotated[Optional[Path], typer.Option("--data-path", parser=_path, help="The same, as an option.")] = None,
+    model: Annotated[Optional[Path], typer.Option("--model", parser=_path, help="Model folder, such as models/mymodel_20_coeff_v010 (default: the model that comes with the package).")] = None,
+    config: Annotated[Optional[Path], typer.Option("--config", parser=_path, help="Or the training settings: the model is models/NAME_vVERSION of that file.")] = None,
+    data_config: Annotated[Optional[Path], typer.Option("--data-config", parser=_path, help="Feature settings: needed for a folder of the reference pipeline, else checked against the model's own.")] = None,
     report: Annotated[bool, typer.Option("--report", "-r", help="Write predictions.csv, metrics.json and cm.png to reports/MODEL/infer_DATA.")] = False,
     reject: Annotated[bool, typer.Option("--reject", help="Give no answer where a digit is too uncertain; needs a calibrated model (audiomnist calibrate).")] = False,
     speakers: Speakers = None,
@@ -300,7 +307,7 @@ def _infer(
 # %% ../nbs/04_cli.ipynb #a7abed46
 @app.command("calibrate")
 def _calibrate(
-    model: Annotated[Path, typer.Option("--model", help="Model folder; the calibration is written into it.")],
+    model: Annotated[Path, typer.Option("--model", parser=_path, help="Model folder; the calibration is written into it.")],
     data_path: Annotated[str, typer.Option("--data-path", help="The dataset (.npz) it was trained on, whose validation speakers count, or one of other speakers; or several, comma-separated.")],
     keep: Annotated[float, typer.Option("--keep", help="The share of the digits to answer.")] = 0.97,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the sounds without digits.")] = 0,
@@ -326,8 +333,8 @@ def _calibrate(
 def _record(
     speaker: Annotated[Optional[str], typer.Option("--speaker", help="Collect a test set of this speaker: each digit is asked for and filed as data/test/SPEAKER/digit_SPEAKER_take.wav. Without it, one recording is answered.")] = None,
     takes: Annotated[int, typer.Option("--takes", help="Recordings of each digit.")] = 2,
-    to: Annotated[Optional[Path], typer.Option("--to", help="A folder other than data/test.")] = None,
-    model: Annotated[Optional[Path], typer.Option("--model", help="Model folder that answers; default: the model that comes with the package.")] = None,
+    to: Annotated[Optional[Path], typer.Option("--to", parser=_path, help="A folder other than data/test.")] = None,
+    model: Annotated[Optional[Path], typer.Option("--model", parser=_path, help="Model folder that answers; default: the model that comes with the package.")] = None,
     device: Annotated[Optional[str], typer.Option("--device", help="A microphone's name or number; `python -m sounddevice` lists them.")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the order in which digits are asked for.")] = 0,
     verbose: Verbose = False,
@@ -354,8 +361,8 @@ def _record(
 # %% ../nbs/04_cli.ipynb #bc45ce20
 @app.command("export")
 def _export(
-    model: Annotated[Optional[Path], typer.Argument(help="Model folder; default: the model that comes with the package.")] = None,
-    to: Annotated[Path, typer.Option("--to", help="The file, ending in .onnx.")] = Path("model.onnx"),
+    model: Annotated[Optional[Path], typer.Argument(parser=_path, help="Model folder; default: the model that comes with the package.")] = None,
+    to: Annotated[Path, typer.Option("--to", parser=_path, help="The file, ending in .onnx.")] = Path("model.onnx"),
     verbose: Verbose = False,
 ):
     "Write a model as one ONNX file: waveform in, probabilities out, the features inside (needs the extra `export`)."
@@ -369,8 +376,8 @@ def _export(
 # %% ../nbs/04_cli.ipynb #5ff4d1da
 @app.command("page")
 def _page(
-    to: Annotated[Path, typer.Option("--to", help="Folder of the page; an older page there is replaced.")] = Path("page"),
-    model: Annotated[Optional[Path], typer.Option("--model", help="Model folder; default: the model that comes with the package.")] = None,
+    to: Annotated[Path, typer.Option("--to", parser=_path, help="Folder of the page; an older page there is replaced.")] = Path("page"),
+    model: Annotated[Optional[Path], typer.Option("--model", parser=_path, help="Model folder; default: the model that comes with the package.")] = None,
     verbose: Verbose = False,
 ):
     "Build a web page that answers without Python: microphone, dropped files, spectrogram (needs the extra `export`, and npm)."

@@ -7,8 +7,8 @@ __all__ = ['logger', 'ALIASES', 'Probability', 'InputError', 'nearest', 'read_ya
            'need_features', 'WaveformAugmentConfig', 'torch_class', 'TorchConfig', 'ActivationConfig',
            'OptimizerConfig', 'LayersConfig', 'ModelConfig', 'SchedulerConfig', 'AugmentConfig', 'TrainConfig',
            'listed', 'load_train_config', 'project_root', 'find_path', 'replacing', 'only_one', 'check_place',
-           'ending_workers', 'keep_memory', 'on_cluster', 'notebook_parameters', 'package_file', 'provenance',
-           'show_path', 'run_log']
+           'ending_workers', 'keep_memory', 'on_cluster', 'notebook_parameters', 'package_file', 'at_home',
+           'provenance', 'show_path', 'run_log']
 
 # %% ../nbs/00_config.ipynb #c7c8df44
 import ast, contextlib, ctypes, difflib, inspect, logging, os, re, shutil, socket, subprocess, tempfile
@@ -506,10 +506,11 @@ def _project_root(start: Path) -> Path:
 def find_path(
     path: str | Path,   # as given; relative paths count from here, or else from the project's folder
 ) -> Path:              # an existing path
-    "The file or folder meant by `path`; raises `FileNotFoundError` if it is in neither place."
-    here, there = Path(path).expanduser(), project_root()/Path(path).expanduser()
-    if here.exists(): return here
-    if there.exists(): return there
+    "The file or folder meant by `path`; raises `FileNotFoundError` if it is in none of these places."
+    if path == "": raise InputError("the path is empty")
+    here, there = at_home(path), project_root()/at_home(path)
+    for place in (here, there, *_shipped(here)):
+        if place.exists(): return place
     beside = [p.name for folder in (here.parent, there.parent) for p in folder.glob("*")]   # nothing where a folder can't be read
     raise FileNotFoundError(f"{path}: no such file or folder{nearest(here.name, beside)}")
 
@@ -658,6 +659,16 @@ def package_file(
     "A file that comes with the package."
     import audiomnist_nb
     return Path(audiomnist_nb.__file__).parent/name
+
+# %% ../nbs/00_config.ipynb #6e60bb66
+def at_home(
+    path: str | Path,   # as given
+) -> Path:              # absolute where it began with ~
+    "A path with ~ as the home folder; unchanged where ~ begins a name and there is no such user."
+    try: return Path(path).expanduser()
+    except RuntimeError: return Path(path)
+
+def _shipped(path: Path) -> list[Path]: return [package_file("recipes").joinpath(*path.parts[1:])] if path.parts[:1] == ("config",) else []   # see setup.py
 
 # %% ../nbs/00_config.ipynb #7f3f6f0b
 def provenance() -> dict:   # package version, git commit (None outside a checkout), torch version

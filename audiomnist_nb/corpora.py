@@ -87,7 +87,9 @@ def _reason_to_skip(path: Path, folder: Path, labelled: bool) -> str | None:
     if any(part.startswith(".") for part in path.relative_to(folder).parts): return "hidden"
     if path.suffix.lower() in _CONVERTIBLE: return "to be converted to WAV or FLAC first"
     if path.suffix.lower() not in audio_suffixes(): return "not audio"
-    if _printable(path) != str(path): return "its name is not UTF-8"
+    try: os.fsencode(path).decode()
+    except UnicodeDecodeError: return "its name is not UTF-8"
+    if _printable(path) != str(path): return "Python can't read its path in this locale; set PYTHONUTF8=1"
     if not path.is_file(): return "a link to nothing"
     if labelled and parse_name(path).digit is None: return "name is not digit_speaker_take"
 

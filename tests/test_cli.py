@@ -1,5 +1,5 @@
 "The command line, as a person uses it: in another folder, by its installed name."
-import json, re, shutil, signal, subprocess, sys, time
+import json, os, re, shutil, signal, subprocess, sys, time
 from pathlib import Path
 
 import numpy as np
@@ -236,6 +236,26 @@ def test_each_mistake_is_one_line_and_exit_code_2(work, monkeypatch, capsys):
         assert end.value.code == 2, (args, error)
         assert message in error.splitlines()[-1] and error.splitlines()[-1].startswith("audiomnist: "), (args, error)
     assert not (work/"data/processed/bad.npz").exists()
+
+
+def test_paths_at_home_and_empty_ones(tmp_path, run):
+    (tmp_path/"home").mkdir()
+    home = dict(os.environ, HOME=str(tmp_path/"home"))
+    assert run("audiomnist", "synth", "--to", "~/voices", "--speakers", 1, "--takes", 1, cwd=tmp_path, env=home)[0] == 0
+    assert not (tmp_path/"~").exists()
+    shutil.copy(next((tmp_path/"home/voices").iterdir()), tmp_path/"~nobody.wav")
+    assert run("audiomnist", "infer", "~nobody.wav", cwd=tmp_path)[0] == 0
+    code, _, error = run("audiomnist", "infer", "", cwd=tmp_path)
+    assert code == 2 and "the path is empty" in error
+
+
+def test_a_terminated_command_cleans_up(tmp_path):
+    command = [Path(sys.executable).with_name("audiomnist"), "synth", "--to", "voices", "--speakers", "40", "--takes", "10", "--jobs", "1"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not list(tmp_path.glob(".voices.unfinished/*.wav")): time.sleep(0.01)
+    process.terminate()
+    assert process.wait() == 143
+    assert not (tmp_path/".voices.lock").exists() and not [p for p in tmp_path.glob(".voices.unfinished/*") if p.is_dir()]
 
 
 def test_a_killed_command_leaves_nothing_half_written(tmp_path, run):
