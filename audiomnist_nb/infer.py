@@ -165,7 +165,7 @@ class Recogniser:
         return Predictions(recordings, self.probabilities(x), made, rejected)
 
     def _of_waveform(self, waveform: np.ndarray, sr: int | None) -> np.ndarray:
-        if not sr: raise InputError("a waveform needs its sampling rate: predict(waveform, sr)")
+        if not sr or sr < 0: raise InputError("a waveform needs its sampling rate: predict(waveform, sr)")
         if waveform.dtype != np.int16 and waveform.dtype.kind != "f": raise InputError(f"a waveform has floats in [-1, 1] or 16-bit integers; {waveform.dtype} given")
         if waveform.dtype != np.int16: waveform = waveform.astype(np.float32, copy=False)
         return features_of([resample(_checked(waveform), sr, self.trained.features.resampling_rate)], self.extractor)

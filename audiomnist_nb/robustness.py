@@ -125,6 +125,7 @@ def draw(
     "All recordings, or `limit` drawn from them."
     if limit is None or limit >= len(recordings): return list(recordings)
     if limit < 1: raise InputError(f"limit: {limit} given; 1 or more recordings can be drawn")
+    if seed < 0: raise InputError(f"seed: {seed} given; expected 0 or more")
     return [recordings[i] for i in sorted(np.random.default_rng(seed).choice(len(recordings), limit, replace=False))]
 
 # %% ../nbs/03_robustness.ipynb #716f872e

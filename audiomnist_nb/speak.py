@@ -19,6 +19,7 @@ from ipywidgets.widgets.trait_types import CByteMemoryView
 
 from .config import InputError, package_file, project_root, replacing, show_path
 from .corpora import parse_name
+from .features import _checked
 from .infer import Recogniser
 
 # %% ../nbs/03_speak.ipynb #df6677ef
@@ -56,7 +57,7 @@ class Recorder(anywidget.AnyWidget):
     _esm = "\n".join((package_file("web")/name).read_text(encoding="utf-8") for name in ("sound.js", "recorder.js"))
     _css = (package_file("web")/"style.css").read_text(encoding="utf-8")
     hold = traitlets.Float(0.2, min=0, help="silence after the word that ends a recording, s; 0: it ends by a click").tag(sync=True)
-    limit = traitlets.Float(60, min=0.1, max=600, help="longest recording, s").tag(sync=True)
+    limit = traitlets.Float(60, min=0.1, max=100, help="longest recording, s; at most 5 million samples").tag(sync=True)
     waveform = traitlets.Any(None, allow_none=True, help="the last recording, (n_samples,) float32 in [-1, 1], without the silence around what was said")
     sr = traitlets.Int(0, help="its sampling rate, Hz").tag(sync=True)
     answers = traitlets.List(help="what the page shows; per word: digit (None: no digit) and ten probabilities").tag(sync=True)
@@ -68,7 +69,7 @@ class Recorder(anywidget.AnyWidget):
 
     @traitlets.observe("takes")
     def _received(self, change):
-        whole = np.frombuffer(self._samples, "<f4").copy()
+        whole = np.frombuffer(self._samples, "<i2").astype(np.float32)/32767
         found = words(whole, self.sr)
         self.waveform = whole[found[0][0]:found[-1][1]] if found else whole
 
@@ -94,19 +95,20 @@ def check_speaker(
     return speaker
 
 def save_take(
-    waveform: np.ndarray,   # (n_samples,) in [-1, 1]
+    waveform: np.ndarray,   # (n_samples,) in [-1, 1], or int16
     sr: int,                # sampling rate, Hz
     digit: int,             # what was said, 0 to 9
     speaker: str,           # by whom: letters, digits, - and _
     folder: str | Path = None,   # the file goes to <folder>/<speaker>/; none: data/test
 ) -> Path:                  # the file, <digit>_<speaker>_<take>.wav, 16 bits; never overwritten
     "File a recording under the naming scheme."
-    if not 0 <= digit <= 9: raise InputError(f"digit: {digit} given; expected 0 to 9")
+    if isinstance(digit, bool) or digit not in range(10): raise InputError(f"digit: {digit} given; expected 0 to 9")
     if not len(waveform): raise InputError("nothing was recorded")
+    sound = _checked(waveform) if waveform.dtype == np.int16 else np.clip(_checked(waveform), -1, 1)
     folder = Path(folder or project_root()/"data/test")/check_speaker(speaker)
     there = [parse_name(p) for p in folder.glob(f"{digit}_{speaker}_*.wav")]
     path = folder/f"{digit}_{speaker}_{max((r.take for r in there if r.take is not None), default=-1) + 1}.wav"
-    with replacing(path) as new: soundfile.write(new, np.clip(waveform, -1, 1), sr, subtype="PCM_16")
+    with replacing(path) as new: soundfile.write(new, sound, sr, subtype="PCM_16")
     return path
 
 # %% ../nbs/03_speak.ipynb #7c881620
@@ -166,7 +168,9 @@ def collect(
             except OSError as e: recorder.note = str(e)
         ask()
     def undo(_):
-        files.pop().unlink()
+        try: files[-1].unlink(missing_ok=True)
+        except OSError as e: recorder.note = str(e)
+        else: files.pop()
         ask()
     recorder.observe(filed, "waveform")
     again.on_click(undo)

@@ -153,6 +153,43 @@ def test_the_page_takes_files(site, launch, tmp_path):
     assert faults == []
 
 
+def test_the_last_file_counts_and_nothing_of_the_one_before_stays(site, launch, tmp_path):
+    page = launch()
+    page.route("**/model.onnx", lambda route: (time.sleep(1), route.continue_()))
+    faults = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    (word, sr), (other, _) = speak("three", Voice("en-gb")), speak("seven", Voice("en-gb"))
+    for name, samples in {"three.wav": word, "long.wav": np.tile(np.pad(other, (0, sr)), 60)[:60*sr], "nan.wav": np.where(np.arange(len(word)) == 99, np.nan, word)}.items():
+        soundfile.write(tmp_path/name, samples, sr, subtype="FLOAT")
+    (tmp_path/"text.wav").write_text("no sound at all")
+    give = lambda name: page.set_input_files("input[type=file]", tmp_path/name)
+    page.goto(site)
+    give("three.wav")                        # while the model is being loaded
+    status_of(page, "answered in")
+    assert page.inner_text(".mic-answer") == "3" and page.is_visible("audio")
+    give("text.wav")
+    status_of(page, "text.wav is not readable")
+    assert not page.is_visible("canvas") and not page.is_visible("audio")
+    give("nan.wav")
+    status_of(page, "NaN")
+    give("long.wav")
+    give("three.wav")
+    status_of(page, "answered in")
+    page.wait_for_timeout(4000)              # the long one is through by now
+    assert page.inner_text(".mic-answer") == "3" and faults == []
+
+
+def test_a_keyboard_starts_and_stops(site, launch):
+    page = launch(FAKE, GRANT)
+    faults = opened(page, site)
+    page.focus(".mic-record")
+    page.keyboard.press("Space")
+    status_of(page, "recording")
+    page.keyboard.press("Space")
+    page.wait_for_function("document.querySelector('.mic-record').textContent === 'Record'")
+    assert page.evaluate("document.activeElement.className") == "mic-record" and faults == []
+
+
 def test_the_page_answers_as_python_does(site, launch, real):
     page = launch()
     faults = opened(page, site)
@@ -268,6 +305,23 @@ def test_the_notebook_says_why_it_can_not_hear(lab, launch):
     assert page.inner_text(".mic-record") == "Record" and errors_in(page) == []
 
 
+@pytest.fixture(scope="session")
+def noted_minute(lab, launch, tmp_path_factory):
+    "A notebook that records a minute of silence; other tests run meanwhile"
+    silence = tmp_path_factory.mktemp("silence")/"silence.wav"
+    soundfile.write(silence, np.zeros(48000), 48000)
+    page = launch(FAKE, GRANT, f"--use-file-for-fake-audio-capture={silence}")
+    run_notebook(page, lab, "minute.ipynb", ["""
+import json
+from pathlib import Path
+from audiomnist_nb.speak import Recorder
+recorder = Recorder(hold=0, limit=60)
+recorder.observe(lambda change: Path("minute.json").write_text(json.dumps(len(change.new)/recorder.sr)), "waveform")
+recorder"""])
+    page.click(".mic-record")
+    return page
+
+
 LISTEN = """
 import tempfile
 from pathlib import Path
@@ -297,7 +351,7 @@ def changes(page, box, act):
     return True
 
 
-def test_every_slider_redraws(lab, launch, keep):
+def test_every_slider_redraws(lab, launch, keep, noted_minute):
     page = launch()
     run_notebook(page, lab, "listen.ipynb", [LISTEN, "explorer(recordings, log_mels)", "augmentation_explorer(recordings)"])
     page.locator(".jp-Cell .widget-vbox img").nth(2).wait_for()
@@ -346,3 +400,8 @@ def test_a_minute_of_silence_is_no_digit(silent_minute):
     page, faults = silent_minute
     page.wait_for_function("document.querySelector('.mic-status').textContent.includes('answered in')", timeout=90_000)
     assert page.inner_text(".mic-answer") == "no digit" and page.inner_text(".mic-record") == "Record" and faults == []
+
+
+def test_a_minute_reaches_the_notebook(lab, noted_minute):
+    noted_minute.wait_for_function("document.querySelector('.mic-status').textContent.includes('recorded')", timeout=90_000)
+    assert wait_for(lab[1]/"minute.json") > 59.9 and errors_in(noted_minute) == []

@@ -4,7 +4,8 @@ import { drawBars, reason, resample, startRecording } from "./sound.js";
 
 const find = selector => document.querySelector(selector), say = text => { find(".mic-status").textContent = text; };
 const button = find(".mic-record"), LONGEST = 60;   // seconds
-let about, session, recording = null;
+let about, session, recording = null, starting = false;
+let turn = 0, running = Promise.resolve();   // of what was given last, whose answer counts; one run after another
 
 // Power in dB of frames of 256 samples, each a step of 64 further: one array a frame, low frequencies first
 function spectrogram(x) {
@@ -46,11 +47,14 @@ function play(x) {   // a 16-bit WAV file of what the model hears, for the playe
   Object.assign(player, { src: URL.createObjectURL(new Blob([wav], { type: "audio/wav" })), hidden: false });
 }
 
-async function answer(samples, rate, spoken = performance.now()) {
+async function answer(samples, rate, one, spoken = performance.now()) {
   if (!samples.length) throw new Error("There is no sound in it: 0 seconds.");
   const cut = samples.length > LONGEST * rate, x = resample(cut ? samples.subarray(0, LONGEST * rate) : samples, rate, about.sample_rate);
   if (x.length < 16) throw new Error("It is too short.");
-  const result = await session.run({ waveform: new ort.Tensor("float32", x, [1, x.length]) });
+  if (!x.every(Number.isFinite)) throw new Error("It holds NaN or infinite samples.");
+  running = running.catch(() => {}).then(() => session.run({ waveform: new ort.Tensor("float32", x, [1, x.length]) }));
+  const result = await running;
+  if (one.turn !== turn) return;
   const probabilities = [...result.probabilities.data], best = probabilities.indexOf(Math.max(...probabilities));
   const digit = result.score && result.score.data[0] < about.threshold ? null : best;
   const shown = document.createElement("div"), bars = document.createElement("div");
@@ -63,50 +67,63 @@ async function answer(samples, rate, spoken = performance.now()) {
 }
 
 async function attempt(task) {
+  const one = { turn: ++turn };
+  clear();
+  try { await ready; await task(one); } catch (error) { if (one.turn === turn) say(reason(error)); }
+}
+
+function clear() {
   find(".mic-answers").replaceChildren();
-  try { await task(); } catch (error) { say(reason(error)); }
+  find("audio").pause();
+  find("audio").hidden = find("canvas").hidden = true;
 }
 
 async function record() {
-  button.disabled = true;
-  await attempt(async () => {
+  starting = true;   // the button stays enabled, or the keyboard would lose it
+  await attempt(async one => {
     recording = await startRecording({ hold: 0.2, limit: LONGEST, onLevel: (db, seconds) => { find("meter").value = db; say(`recording, ${seconds.toFixed(1)} s`); } });
-    button.textContent = "Stop"; button.disabled = false;
+    button.textContent = "Stop";
     const { samples, quiet } = await recording.done;
-    await answer(samples, recording.rate, performance.now() - 1000 * quiet);
+    one.turn = ++turn;
+    clear();
+    await answer(samples, recording.rate, one, performance.now() - 1000 * quiet);
   });
-  recording = null;
+  recording = null; starting = false;
   find("meter").value = -60;
-  button.textContent = "Record"; button.disabled = false;
+  button.textContent = "Record";
 }
 
 async function take(file) {
   if (!file) return;
-  await attempt(async () => {
+  await attempt(async one => {
     say(`${file.name} is being read`);
     const bytes = await file.arrayBuffer();
     if (!bytes.byteLength) throw new Error(`${file.name} is empty.`);
     let sound;
     try { sound = await new OfflineAudioContext(1, 1, 48000).decodeAudioData(bytes); } catch { throw new Error(`${file.name} is not readable as sound.`); }
-    await answer(sound.getChannelData(0), sound.sampleRate);
+    await answer(sound.getChannelData(0), sound.sampleRate, one);
   });
 }
 
 const drop = find("#drop"), input = find("input");
-button.onclick = () => recording ? recording.stop() : record();
+button.onclick = () => recording ? recording.stop() : starting || record();
 input.onchange = () => { take(input.files[0]); input.value = ""; };
+for (const kind of ["dragover", "drop"]) window.addEventListener(kind, event => event.preventDefault());   // beside the field, the browser would leave this page
 for (const kind of ["dragover", "dragleave", "drop"]) drop.addEventListener(kind, event => {
   event.preventDefault();
   drop.classList.toggle("over", kind === "dragover");
   if (kind === "drop") take(event.dataTransfer.files[0]);
 });
 
-try {
+async function load() {
   ort.env.wasm.numThreads = 1;
   about = await (await fetch("model.json")).json();
   session = await ort.InferenceSession.create("model.onnx");
   await session.run({ waveform: new ort.Tensor("float32", new Float32Array(about.sample_rate), [1, about.sample_rate]) });   // the first run is the slowest
   find("#about").textContent = `Model ${about.model.type}, version ${about.version}, ${about.sample_rate} Hz.`;
   button.disabled = false;
-  say("ready");
-} catch (error) { say(`The model can't be loaded: ${error.message}`); }
+  if (!turn) say("ready");
+}
+
+const ready = load().catch(error => { throw new Error(`The model can't be loaded: ${error.message}`); });
+ready.catch(error => say(error.message));

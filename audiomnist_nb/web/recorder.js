@@ -5,25 +5,25 @@ function render({ model, el }) {
   const line = make("div", "mic-line"), button = make("button", "mic-record", line), meter = make("meter", "mic-meter", line), status = make("span", "mic-status", line);
   const answers = make("div", "mic-answers");
   Object.assign(meter, { min: -60, max: 0, value: -60, low: -50, high: -3, optimum: -20 });
-  let recording = null, spoken = 0;   // when the word ended, ms
+  let recording = null, starting = false, spoken = 0;   // when the word ended, ms
 
   const say = text => { status.textContent = text; };
-  const idle = () => { recording = null; button.textContent = "Record"; button.disabled = false; meter.value = -60; };
+  const idle = () => { recording = null; starting = false; button.textContent = "Record"; meter.value = -60; };
 
   async function record() {
-    button.disabled = true;
+    starting = true;   // the button stays enabled, or the keyboard would lose it
     model.set("error", "");
     model.set("answers", []);
     try {
-      recording = await startRecording({ hold: model.get("hold"), limit: model.get("limit"),
+      recording = await startRecording({ hold: model.get("hold"), limit: model.get("limit"), most: 5e6,   // Jupyter takes no message above 10 MiB
         onLevel: (db, seconds) => { meter.value = db; say(`recording, ${seconds.toFixed(1)} s`); } });
-      button.textContent = "Stop"; button.disabled = false;
+      button.textContent = "Stop";
       const { samples, quiet } = await recording.done;
       spoken = performance.now() - 1000 * quiet;
       if (!samples.length) throw new Error("Nothing was recorded: it was stopped at once.");
       say(`${(samples.length / recording.rate).toFixed(1)} s recorded`);
       model.set("sr", recording.rate);
-      model.set("_samples", new DataView(samples.buffer));
+      model.set("_samples", new DataView(Int16Array.from(samples, x => Math.round(32767 * Math.max(-1, Math.min(1, x)))).buffer));
       model.set("takes", model.get("takes") + 1);
     } catch (error) { say(reason(error)); model.set("error", reason(error)); }
     model.save_changes();
@@ -44,7 +44,7 @@ function render({ model, el }) {
     spoken = 0;
   }
 
-  button.onclick = () => recording ? recording.stop() : record();
+  button.onclick = () => recording ? recording.stop() : starting || record();
   model.on("change:answers", show);
   model.on("change:note", () => say(model.get("note")));
   idle();

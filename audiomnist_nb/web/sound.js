@@ -40,7 +40,7 @@ export class WordEnd {
 }
 
 // Opens the microphone. Gives the rate, stop(), and a promise of { samples, quiet } (quiet: seconds since the word)
-export async function startRecording({ hold = 0, limit = 60, onLevel = () => {} } = {}) {
+export async function startRecording({ hold = 0, limit = 60, most = Infinity, onLevel = () => {} } = {}) {
   if (!navigator.mediaDevices) throw new Error("This page has no microphone: open it by https, or on this machine by http://localhost");
   const stream = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
   const context = new AudioContext(), url = URL.createObjectURL(new Blob([TAP], { type: "application/javascript" }));
@@ -53,6 +53,7 @@ export async function startRecording({ hold = 0, limit = 60, onLevel = () => {} 
     parts.reduce((at, part) => (samples.set(part, at), at + part.length), 0);
     return { samples, quiet: Math.max(end.quiet, 0) / 100 };
   });
+  stream.getTracks().forEach(track => { track.onended = finish; });   // unplugged
   try {
     await context.audioWorklet.addModule(url);
     const tap = new AudioWorkletNode(context, "tap", { numberOfOutputs: 0 });
@@ -60,7 +61,7 @@ export async function startRecording({ hold = 0, limit = 60, onLevel = () => {} 
       const blocks = end.levels.length;
       parts.push(data); n += data.length;
       onLevel(end.add(data), n / context.sampleRate);
-      if (n >= limit * context.sampleRate || (end.levels.length > blocks && end.ended)) { tap.port.onmessage = null; finish(); }
+      if (n >= Math.min(limit * context.sampleRate, most) || (end.levels.length > blocks && end.ended)) { tap.port.onmessage = null; finish(); }
     };
     context.createMediaStreamSource(stream).connect(tap);
     await context.resume();
