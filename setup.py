@@ -17,7 +17,10 @@ class WithRecipes(build_py):
     "An installed package has no config/ above it, so it brings a copy"
     def run(self):
         super().run()
-        if not self.editable_mode: shutil.copytree("config", Path(self.build_lib)/"audiomnist_nb/recipes", dirs_exist_ok=True)
+        if self.editable_mode: return
+        recipes = Path(self.build_lib)/"audiomnist_nb/recipes"
+        shutil.rmtree(recipes, ignore_errors=True)   # of an earlier build
+        shutil.copytree("config", recipes)
 
 
 setuptools.setup(

@@ -11,7 +11,7 @@ __all__ = ['logger', 'ALIASES', 'Probability', 'InputError', 'nearest', 'read_ya
            'provenance', 'show_path', 'run_log']
 
 # %% ../nbs/00_config.ipynb #c7c8df44
-import ast, contextlib, ctypes, difflib, inspect, logging, os, re, shutil, socket, subprocess, tempfile
+import ast, contextlib, ctypes, difflib, inspect, logging, os, re, shutil, subprocess, tempfile
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -522,8 +522,7 @@ def replacing(
     "Write beside, then move into place: `path` is either the old one or the whole new one."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _clear_leftovers(path.parent.absolute())
-    work = Path(tempfile.mkdtemp(prefix=f".{path.name}.tmp-{socket.gethostname()}-{os.getpid()}-", dir=path.parent))
+    work = Path(tempfile.mkdtemp(prefix=f".{path.name}.tmp-", dir=path.parent))
     try:
         new = work/path.name
         yield new
@@ -535,22 +534,6 @@ def replacing(
     finally: shutil.rmtree(work, ignore_errors=True)
 
 # %% ../nbs/00_config.ipynb #35c305d7
-@cache
-def _clear_leftovers(folder: Path) -> None:
-    "Remove, once in a process, what killed processes of this machine left in a folder; an old one that was put aside returns"
-    for left in folder.glob(f".*.tmp-{socket.gethostname()}-*-*"):
-        maker, path = left.name.rsplit("-", 2)[1], folder/left.name[1:left.name.rindex(".tmp-")]
-        if not maker.isdecimal() or _alive(int(maker)): continue
-        if (left/"old").exists() and not path.exists(): (left/"old").rename(path)
-        shutil.rmtree(left, ignore_errors=True)
-
-def _alive(pid: int) -> bool:
-    "Whether such a process runs"
-    try: os.kill(pid, 0) if os.name == "posix" else None
-    except ProcessLookupError: return False
-    except OSError: pass   # someone else's
-    return True
-
 @contextlib.contextmanager
 def only_one(
     lock: str | Path,   # a file that is locked while the block runs, and removed after it
@@ -647,6 +630,7 @@ def notebook_parameters(
         value = _value(namespace[name])
         if declared[name] in ("int", "float") and isinstance(value, (str, bool)) or declared[name] == "int" and isinstance(value, float) and not value.is_integer():
             raise InputError(f"{name}: {namespace[name]!r} given; expected a {'whole ' if declared[name] == 'int' else ''}number")
+        if declared[name] == "int" and value is not None: namespace[name] = int(value)
         if declared[name] == "bool" and isinstance(given := namespace[name], str):   # papermill's -p gives text
             if given.lower() not in ("true", "false"): raise InputError(f"{name}: {given!r} given; expected true or false")
             namespace[name] = given.lower() == "true"

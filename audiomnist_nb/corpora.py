@@ -324,6 +324,7 @@ def synthesize(
     folder = Path(folder)
     engines = ["espeak", "neural", "mbrola"]
     if engine not in engines: raise InputError(f"engine {engine!r} is unknown{nearest(engine, engines)} (allowed: {', '.join(engines)})")
+    if folder.exists(): raise FileExistsError(f"{folder}: exists already; remove it or name another folder")
     if speakers < 1 or takes < 1: raise InputError(f"speakers and takes must be 1 or more, got {speakers} and {takes}")
     if seed < 0: raise InputError(f"seed: {seed} given; expected 0 or more")
     can_say, called = lambda speaker, digit: True, lambda speaker, take: (f"{letter}{seed}x{speaker:03d}", take)
@@ -340,7 +341,6 @@ def synthesize(
     todo = [("{}_{}_{}.wav".format(digit, *called(speaker, take)), digit, take, seed, speaker)
             for speaker in range(speakers) for digit in range(10) if can_say(speaker, digit) for take in range(takes)]
     with only_one(folder.with_name(f".{folder.name}.lock"), "synth"):
-        if folder.exists(): raise FileExistsError(f"{folder}: exists already; remove it or name another folder")
         unfinished = _unfinished(folder, f"{engine} {styles} {seed} {takes}")   # seldom made in one go: a neural voice takes a second a word
         left = [(unfinished/name, *args) for name, *args in todo if not (unfinished/name).exists()]
         work = Parallel(jobs if len(left) > 500 or engine == "neural" else 1, return_as="generator")(delayed(_one_clip)(say, *args) for args in left)

@@ -474,7 +474,7 @@ class CMVN(nn.Module):
         if not self.variance: return x
         variance = own*x.square().mean(axes, keepdim=True) if own else 0
         if own < 1: variance = variance + (1 - own)*(self.square - 2*mean*self.mean + mean.square())
-        return x/variance.maximum(1e-10*(variance + mean**2)).clamp(min=1e-37).sqrt()   # more than rounding errors
+        return x/variance.clamp(min=1e-6).sqrt()
 
 # %% ../nbs/00_features.ipynb #4aa30e6c
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def save_take(
     if isinstance(digit, bool) or digit not in range(10): raise InputError(f"digit: {digit} given; expected 0 to 9")
     if not len(waveform): raise InputError("nothing was recorded")
     sound = _checked(waveform) if waveform.dtype == np.int16 else np.clip(_checked(waveform), -1, 1)
-    folder = Path(folder or project_root()/"data/test")/check_speaker(speaker)
+    digit, folder = int(digit), Path(folder or project_root()/"data/test")/check_speaker(speaker)
     there = [parse_name(p) for p in folder.glob(f"{digit}_{speaker}_*.wav")]
     path = folder/f"{digit}_{speaker}_{max((r.take for r in there if r.take is not None), default=-1) + 1}.wav"
     with replacing(path) as new: soundfile.write(new, sound, sr, subtype="PCM_16")

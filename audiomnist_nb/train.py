@@ -297,7 +297,7 @@ class Trainer:
     def _warn_of_old_average(self) -> None:
         "An average over more steps than the run has is still what it began with"
         steps = self.config.epochs*self.steps
-        if (old := self.config.averaging**steps) > 0.1: logger.warning("averaging: %s: after %d steps, %.0f %% of the average is the network as it was after the first; lower it, or train longer", self.config.averaging, steps, 100*old)
+        if not rank() and (old := self.config.averaging**steps) > 0.1: logger.warning("averaging: %s: after %d steps, %.0f %% of the average is the network as it was after the first; lower it, or train longer", self.config.averaging, steps, 100*old)
 
     def _make_scheduler(self):
         c = self.config.scheduler
@@ -474,6 +474,7 @@ def fit(
         patience = config.epochs if config.earlystop is False else int(config.earlystop)
         mark = hashlib.sha256(f"{config.model_dump_json(exclude={'checkpoint'})} {train.identity} {valid.digest}".encode()).hexdigest() if folder else ""
         history, weights = load_checkpoint(folder, trainer, mark) if folder else ([], None)
+        if trainer.team: trainer.team.wait_for_everyone()   # before the first of them removes it
         best_of = lambda history: min(history, key=lambda r: r["valid_loss"])["epoch"]
         epochs = range(len(history) + 1, config.epochs + 1 if not history or len(history) - best_of(history) < patience else 0)   # none where the run was finished
         with tqdm(epochs, "epochs", unit="epoch", initial=len(history), total=config.epochs, delay=2, mininterval=2) as bar:
@@ -493,7 +494,11 @@ def fit(
                 if best == epoch or config.keep == "last": weights = {k: v.clone() for k, v in trainer.validated.state_dict().items()}
                 trainer._schedule("epoch", row["valid_loss"])
                 finished = epoch - best >= patience or epoch == config.epochs
-                if folder and not rank() and config.checkpoint and (finished or epoch % config.checkpoint == 0): save_checkpoint(folder, trainer, history, weights, mark)
+                if folder and not rank() and config.checkpoint and (finished or epoch % config.checkpoint == 0):
+                    try: save_checkpoint(folder, trainer, history, weights, mark)
+                    except (InputError, OSError) as e:
+                        if not finished: raise
+                        logger.warning("the last checkpoint could not be written: %s", e)   # the model comes next
                 if finished: break
     network.load_state_dict(weights)
     return pd.DataFrame(history).set_index("epoch")

@@ -16,12 +16,12 @@ import optuna
 import pandas as pd
 import yaml
 from joblib import Parallel, delayed, effective_n_jobs
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 from pydantic import Field, model_validator
 from tqdm import tqdm
 
-from .config import ALIASES, InputError, Settings, TrainConfig, ending_workers, find_path, load_train_config, logger, nearest, read_yaml, replacing, settings_from
+from .config import ALIASES, InputError, Settings, TrainConfig, at_home, ending_workers, find_path, load_train_config, logger, nearest, read_yaml, replacing, settings_from
 from .features import Dataset
 from .train import rows_digest, split_rows, train
 
@@ -147,7 +147,7 @@ def open_storage(
     if "://" in str(where):
         try: return optuna.storages.RDBStorage(str(where))
         except Exception as e: raise InputError(f"{where}: not usable as a database of trials ({str(e).splitlines()[0]})") from e   # each driver has its own
-    path = Path(where).absolute()   # its lock is a link to it
+    path = at_home(where)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         if path.exists() and (first := path.open("rb").readline()) and b"op_code" not in first: raise ValueError("its first line is none of a trial")
@@ -158,7 +158,7 @@ def open_storage(
 class _Journal(JournalFileBackend):
     "A journal in which half a line, which a full disk or a kill left, ends with the next one that is written"
     def __init__(self, path: Path):
-        self.path, self.lock = path, JournalFileSymlinkLock(str(path))
+        self.path, self.lock = path, JournalFileOpenLock(str(path))
         super().__init__(str(path), self.lock)
 
     def append_logs(self, logs):

@@ -252,7 +252,9 @@ def test_paths_at_home_and_empty_ones(tmp_path, run):
 def test_a_terminated_command_cleans_up(tmp_path):
     command = [Path(sys.executable).with_name("audiomnist"), "synth", "--to", "voices", "--speakers", "40", "--takes", "10", "--jobs", "1"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not list(tmp_path.glob(".voices.unfinished/*.wav")): time.sleep(0.01)
+    while not list(tmp_path.glob(".voices.unfinished/*.wav")):
+        assert process.poll() is None, "it ended before it could be terminated"
+        time.sleep(0.01)
     process.terminate()
     assert process.wait() == 143
     assert not (tmp_path/".voices.lock").exists() and not [p for p in tmp_path.glob(".voices.unfinished/*") if p.is_dir()]
