@@ -592,11 +592,15 @@ def on_cluster(
     if address and not backend: raise InputError(f"address: {address} given without a backend; expected dask or ray as well")
     if backend is None: yield
     elif backend == "dask":
-        try: from distributed import Client
+        try:
+            from distributed import CancelledError, Client
+            from distributed.comm import CommClosedError
         except ImportError: raise InputError("backend: dask is not installed; pip install 'audiomnist_nb[cluster]'") from None
         try: client = Client(address, timeout="10s") if address else Client(dashboard_address=None)
         except (OSError, ValueError) as e: raise InputError(f"address: no Dask scheduler answers at {address} ({e})") from e
-        with client, joblib.parallel_config(backend="dask"): yield
+        with client, joblib.parallel_config(backend="dask"):
+            try: yield
+            except (TimeoutError, CommClosedError, CancelledError) as e: raise InputError(f"backend: Dask's scheduler has no workers, or was lost ({e}); the same command goes on from the cache") from e
     else:
         try:
             import ray

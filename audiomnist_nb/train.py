@@ -277,6 +277,7 @@ class Trainer:
         self.augment = Augment(config.augment, train.config) if config.augment.active else None
         self.optimizer = make_optimizer(config.optimizer, network)
         self.steps = max(1, min(-(-self.shown//config.batchsize), self.shown//2))   # of an epoch; no batch of one
+        if self.team: self._check_team()
         self.scheduler = self._make_scheduler()
         self._warn_of_old_average()
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.averaging), use_buffers=True) if config.averaging else None
@@ -293,6 +294,12 @@ class Trainer:
         self.shown += min(len(x), self.shown//5)
         self.x, self.y = torch.cat([self.x, x]), torch.cat([self.y, self.y.new_full((len(x),), -1)])
         if self.speaker is not None: self.speaker = torch.cat([self.speaker, self.speaker.new_full((len(x),), -1)])
+
+    def _check_team(self) -> None:
+        "Every process must have a part of every batch, and take the same steps"
+        if self.config.optimizer.type == "LBFGS": raise InputError("optimizer: LBFGS takes steps by each process's own loss; train with one process")
+        batch = self.shown//self.steps
+        if batch < self.team.num_processes: raise InputError(f"batches of {batch} recordings can't be shared by {self.team.num_processes} processes; raise batchsize, or start fewer")
 
     def _warn_of_old_average(self) -> None:
         "An average over more steps than the run has is still what it began with"

@@ -254,6 +254,7 @@ def tune(
     jobs: int = 1,          # processes; -1: all cores; others, here or on other machines, may share the storage too
 ) -> optuna.Study:          # with `config.trials` trials; each process may add one more
     "Search; raises `InputError` if no trial could be finished."
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1: raise InputError("tune: processes that train together would mix their trials; start it without accelerate, with more jobs or several times on one storage")
     jobs = effective_n_jobs(jobs)
     study = open_study(config, storage, dataset)
     others = ending_workers(Parallel(jobs, return_as="generator")(delayed(_work)(config, storage, dataset, silent=True) for _ in range(jobs - 1))) if jobs > 1 else ()

@@ -54,6 +54,17 @@ def test_workers_in_another_folder_find_the_recordings(cluster, run, tmp_path, m
     assert set(Dataset.load(tmp_path/"data/processed/plain.npz").path) == {f"corpus/{r.path.name}" for r in scan(tmp_path/"corpus")}
 
 
+def test_a_scheduler_that_is_lost_is_told(cluster, tmp_path):
+    corpus = synthesize(tmp_path/"corpus", speakers=20, takes=4, seed=0)
+    address, pid = cluster.scheduler.address, cluster.run_on_scheduler(os.getpid)
+    def lose_it():
+        while not cluster.run_on_scheduler(lambda dask_scheduler: sum(len(worker.processing) for worker in dask_scheduler.workers.values())): time.sleep(0.02)
+        os.kill(pid, signal.SIGKILL)
+    threading.Thread(target=lose_it, daemon=True).start()
+    with pytest.raises(InputError, match="Dask's scheduler has no workers, or was lost"):
+        with on_cluster("dask", address): extract(corpus, FeatureConfig(n_mfcc=20, padding=100))
+
+
 def test_an_address_where_nothing_is():
     with pytest.raises(InputError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
         with on_cluster("dask", "tcp://127.0.0.1:9"): pass

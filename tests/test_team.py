@@ -42,12 +42,12 @@ def folder(run, tmp_path_factory):
     return folder
 
 
-def launch(*args, cwd):
-    "Two processes that run this: what they print"
-    done = subprocess.run([sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", *args],
+def launch(*args, cwd, processes=2, fails=False):
+    "Processes that run this together: what they print, or say where they fail"
+    done = subprocess.run([sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes), "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", *args],
                           cwd=cwd, capture_output=True, text=True, env=os.environ | dict(OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES=""))   # without GPUs, it starts processes that talk by gloo
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert fails or done.returncode == 0, done.stderr
+    return done.stderr if fails else done.stdout
 
 
 def test_the_same_loss_curve(run, folder):
@@ -70,3 +70,9 @@ def test_interrupted_together_they_go_on_together(folder):
     assert whole.startswith("2 ")
     assert launch("team.py", "parts", "stop", cwd=folder) == "" and (folder/"parts/state.json").exists()
     assert launch("team.py", "parts", cwd=folder) == whole
+
+
+@pytest.mark.parametrize("change, processes, message", [(("SGD", "LBFGS"), 2, "train with one process"), (("batchsize: 33", "batchsize: 2"), 3, "batches of 2 recordings can't be shared by 3 processes")])
+def test_what_a_team_can_not_do_is_said(folder, change, processes, message):
+    (folder/"wrong.yml").write_text(SETTINGS.format(name="wrong").replace(*change))
+    assert message in launch("-m", "audiomnist_nb.cli", "train", "--data-path", "data/processed/x.npz", "--config-path", "wrong.yml", cwd=folder, processes=processes, fails=True)
