@@ -346,9 +346,10 @@ def synthesize(
         work = Parallel(jobs if len(left) > 500 or engine == "neural" else 1, return_as="generator")(delayed(_one_clip)(say, *args) for args in left)
         for _ in tqdm(ending_workers(work), "voices", len(left), unit="clip", delay=2, mininterval=2): pass
         wanted = {name for name, *_ in todo}
+        kept = wanted | {"voices"}
         for path in unfinished.iterdir():
             if path.is_dir(): shutil.rmtree(path)   # a clip that a kill left half written
-            elif path.name not in {*wanted, "voices"}: path.unlink()
+            elif path.name not in kept: path.unlink()
         if gone := wanted - {path.name for path in unfinished.iterdir()}: raise InputError(f"{unfinished}: {len(gone)} clips have gone from there, e.g. {min(gone)}; make the corpus again")
         unfinished.rename(folder)
         (folder/"voices").unlink()   # last: it says whose clips those are

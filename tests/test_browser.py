@@ -91,10 +91,16 @@ def status_of(page, part):
 
 
 @pytest.fixture(scope="session")
-def silent_minute(site, launch, tmp_path_factory):
+def silence(tmp_path_factory):
+    "A WAV file of a second in which nothing is heard"
+    path = tmp_path_factory.mktemp("silence")/"silence.wav"
+    soundfile.write(path, np.zeros(48000), 48000)
+    return path
+
+
+@pytest.fixture(scope="session")
+def silent_minute(site, launch, silence):
     "A page that records silence, until the limit of 60 s ends it; other tests run meanwhile"
-    silence = tmp_path_factory.mktemp("silence")/"silence.wav"
-    soundfile.write(silence, np.zeros(44100), 44100)
     page = launch(FAKE, GRANT, f"--use-file-for-fake-audio-capture={silence}")
     faults = opened(page, site)
     page.click(".mic-record")
@@ -306,10 +312,8 @@ def test_the_notebook_says_why_it_can_not_hear(lab, launch):
 
 
 @pytest.fixture(scope="session")
-def noted_minute(lab, launch, tmp_path_factory):
+def noted_minute(lab, launch, silence):
     "A notebook that records a minute of silence; other tests run meanwhile"
-    silence = tmp_path_factory.mktemp("silence")/"silence.wav"
-    soundfile.write(silence, np.zeros(48000), 48000)
     page = launch(FAKE, GRANT, f"--use-file-for-fake-audio-capture={silence}")
     run_notebook(page, lab, "minute.ipynb", ["""
 import json

@@ -250,7 +250,7 @@ def test_paths_at_home_and_empty_ones(tmp_path, run):
 
 
 def test_a_terminated_command_cleans_up(tmp_path):
-    command = [Path(sys.executable).with_name("audiomnist"), "synth", "--to", "voices", "--speakers", "40", "--takes", "10", "--jobs", "1"]
+    command = [Path(sys.executable).with_name("audiomnist"), "synth", "--to", "voices", "--speakers", "900", "--takes", "50", "--jobs", "1"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not list(tmp_path.glob(".voices.unfinished/*.wav")):
         assert process.poll() is None, "it ended before it could be terminated"
@@ -261,7 +261,7 @@ def test_a_terminated_command_cleans_up(tmp_path):
 
 
 def test_a_killed_command_leaves_nothing_half_written(tmp_path, run):
-    command = [Path(sys.executable).with_name("audiomnist"), "synth", "--to", "voices", "--speakers", "40", "--takes", "10", "--jobs", "1"]
+    command = [Path(sys.executable).with_name("audiomnist"), "synth", "--to", "voices", "--speakers", "900", "--takes", "50", "--jobs", "1"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not list(tmp_path.glob(".voices.unfinished/*.wav")):
         assert process.poll() is None, "it ended before it could be killed"
