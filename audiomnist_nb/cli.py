@@ -367,9 +367,8 @@ def _export(
 ):
     "Write a model as one ONNX file: waveform in, probabilities out, the features inside (needs the extra `export`)."
     _setup(verbose)
-    from audiomnist_nb.config import check_place, find_path, show_path
+    from audiomnist_nb.config import find_path, show_path
     from audiomnist_nb.export import ExportedModel, export_onnx
-    check_place(to, folder=False)
     difference = export_onnx(model and find_path(model), to)
     typer.echo(f"{show_path(to)}: {to.stat().st_size/1e6:.2f} MB, waveforms at {ExportedModel(to).sample_rate} Hz; differs from torch by {difference:.0e} at most")
 

@@ -632,7 +632,7 @@ def notebook_parameters(
     for name in injected:
         if name not in declared: raise InputError(f"{name}: unknown parameter{nearest(name, declared)} (allowed: {', '.join(declared)})")
         value = _value(namespace[name])
-        if declared[name] in ("int", "float") and isinstance(value, (str, bool)) or declared[name] == "int" and isinstance(value, float) and not value.is_integer():
+        if declared[name] in ("int", "float") and value is not None and (type(value) not in (int, float) or declared[name] == "int" and not float(value).is_integer()):
             raise InputError(f"{name}: {namespace[name]!r} given; expected a {'whole ' if declared[name] == 'int' else ''}number")
         if declared[name] == "int" and value is not None: namespace[name] = int(value)
         if declared[name] == "bool" and isinstance(given := namespace[name], str):   # papermill's -p gives text

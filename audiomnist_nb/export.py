@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from .config import FeatureConfig, InputError, package_file, project_root, replacing
+from .config import FeatureConfig, InputError, check_place, package_file, project_root, replacing
 from .features import FeatureExtractor
 from .infer import Recogniser
 from .reject import _last_layer, _pooled
@@ -146,6 +146,7 @@ def export_onnx(
     onnx, _ = _onnx()
     to, recogniser = Path(to), Recogniser.load(folder)
     if to.suffix != ".onnx": raise InputError(f"{to}: expected a file that ends in .onnx")
+    check_place(to, folder=False)
     model, rate = WaveformModel(recogniser).eval(), recogniser.trained.features.resampling_rate
     outputs = ["probabilities", "score"][:1 + ("score" in recogniser.calibration)]
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)   # it tells of packages that aren't needed

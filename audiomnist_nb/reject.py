@@ -240,6 +240,11 @@ class Heard:
     other_cloud: np.ndarray    # (m,) how near each is to the nearest cloud
     kinds: np.ndarray          # (m,) what each sound is
 
+    @property
+    def missing(self) -> list[int]:
+        "Classes of which there is no recording, and so no cloud"
+        return sorted({*range(self.logs.shape[1])} - {*self.y.tolist()})
+
     def scores(self,
         score: str,           # "probability" (the highest) or "cloud"
         temperature: float,   # of the probabilities
@@ -299,7 +304,7 @@ class Calibration(Settings):
     ) -> "Calibration":
         "Find temperature, score and threshold, and measure them."
         t = found.temperature if found else fit_temperature(heard.logs, heard.y)
-        score = found.score if found else max(("probability", "cloud"), key=lambda score: heard.auc(score, t))
+        score = found.score if found else max(("probability", "cloud")[:1 if heard.missing else 2], key=lambda score: heard.auc(score, t))
         digits, others = heard.scores(score, t)
         threshold = found.threshold if found else choose_threshold(digits, keep)
         return cls(temperature=t, score=score, threshold=threshold, recordings=len(heard.y), ece_before=ece(tempered(heard.logs, 1), heard.y),
@@ -371,7 +376,10 @@ def calibrate(
     if not (folder/"settings.json").is_file(): raise InputError(f"{folder}: a folder of the reference pipeline can't keep a calibration; use a model that this project trained")
     if trained.features is None: raise InputError(f"{folder}: the model doesn't say how its features are made; train it with the settings of its dataset (data_config, --data-config)")
     if dataset.y.max() >= trained.config.layers.output_size: raise InputError(f"digit {dataset.y.max()} is in the dataset; the model knows 0 to {trained.config.layers.output_size - 1} only")
+    if dataset.x.shape[1:] != trained.network.input_shape: raise InputError(f"the model expects features {trained.network.input_shape} for each recording, the dataset has {dataset.x.shape[1:]}")
+    if n_sounds < 1: raise InputError(f"n_sounds: {n_sounds} given; expected 1 or more")
     heard, clouds = hear_apart(trained, dataset, other_sounds(n_sounds, seed))
+    if heard.missing: logger.warning("no recordings of %s by new speakers: the threshold is set on probabilities, and may not suit them", ", ".join(map(str, heard.missing)))
     calibration = Calibration.of(heard, keep)
     logger.info("%s: calibrated on %d digits: %s", folder, len(heard.y), calibration)
     with replacing(folder) as new:

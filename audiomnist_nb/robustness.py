@@ -69,6 +69,7 @@ def robustness(
     jobs: int = 1,                   # threads; -1: all cores
 ) -> pd.DataFrame:                   # per condition: condition, value, accuracy, low, high, right, n, lost
     "Accuracy as recorded, under each condition, and for each speaker; `lost` is against the recordings as they are."
+    if seed < 0: raise InputError(f"seed: {seed} given; expected 0 or more")
     kept, waveforms = _labelled(recordings, recogniser.trained.features.resampling_rate)
     digits, speakers = np.array([r.digit for r in kept]), np.array([str(r.speaker) for r in kept])
     right = lambda x: recogniser.probabilities(x).argmax(1) == digits

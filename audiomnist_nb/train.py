@@ -471,10 +471,12 @@ def fit(
     train: Dataset,        # what it learns from
     valid: Dataset,        # what chooses the epoch
     config: TrainConfig,   # all else
-    folder: Path = None,   # where checkpoints go, and where an interrupted run resumes; the last one stays
+    folder: Path = None,   # of the checkpoint, its own: replaced as a whole; where an interrupted run resumes; the last one stays
     on_epoch=None,         # called with each epoch's row, a dict; what it raises ends the training
 ) -> pd.DataFrame:         # per epoch: train_loss, train_accuracy, valid_loss, valid_accuracy, lr, seconds
     "Train a network; raises `InputError` if the loss isn't finite in epoch 1."
+    if folder and Path(folder).is_dir() and any(Path(folder).iterdir()) and not (Path(folder)/"state.json").is_file(): raise InputError(f"{folder}: holds something other than a checkpoint; name a new folder")
+    folder = folder and Path(folder)
     with seeded(config.seed + rank()):
         trainer = Trainer(network, config, train)
         valid_x, valid_y = (torch.from_numpy(a).to(trainer.device) for a in (valid.x, valid.y))
@@ -553,7 +555,7 @@ class Run:
                 if not plot: (folder/f"{what}.png").unlink(missing_ok=True)   # of the run before
                 else:
                     with replacing(folder/f"{what}.png") as new: plot_history(self.history, what, self.metrics["epoch"]).savefig(new, dpi=120)
-        if self.checkpoint: shutil.rmtree(self.checkpoint, ignore_errors=True)
+        if self.checkpoint and (self.checkpoint/"state.json").is_file(): shutil.rmtree(self.checkpoint, ignore_errors=True)
         return model
 
 # %% ../nbs/02_train.ipynb #b4c020c7
@@ -561,7 +563,7 @@ def train(
     dataset: Dataset,      # features and digits
     config: TrainConfig,   # all that decides what comes out
     rows: tuple[np.ndarray, np.ndarray] = None,   # for training and for validation; default: as `config.split` says
-    folder: Path = None,   # where checkpoints go, and where an interrupted run resumes
+    folder: Path = None,   # of the checkpoint, see `fit`; `Run.save` removes it
     on_epoch=None,         # called after each epoch, see `fit`
 ) -> Run:
     "Split, build, fit and record; raises `InputError` if settings and data don't match."
@@ -590,7 +592,7 @@ def train(
     trained = TrainedModel(network.cpu(), config.model, dataset.config, made | dict(metrics=dict(metrics)))
     metrics |= dict(made=provenance(), data=made["data"], settings=config.model_dump(),
                     history=[{key: value if np.isfinite(value) else None for key, value in row.items()} for row in history.reset_index().to_dict("records")])   # JSON knows no NaN
-    return Run(config, trained, history, metrics, folder)
+    return Run(config, trained, history, metrics, folder and Path(folder))
 
 # %% ../nbs/02_train.ipynb #31f08eb3
 def warn_of_another(

@@ -52,6 +52,7 @@ def loso(
     valid: list[str] = (),     # instead: who chooses the epoch in every fold; not in `speakers`
 ) -> pd.DataFrame:             # columns speaker, fold, role; a fold has its speaker's name
     "Leave one speaker out."
+    if unknown := sorted({*(test or ())} - {*speakers}): raise InputError(f"test: {unknown[0]!r} is none of the speakers")
     return _folds_around(_ring(speakers, seed), {name: [name] for name in sorted(test or speakers)}, eval_split, list(valid))
 
 # %% ../nbs/02_validate.ipynb #1363093f
@@ -157,7 +158,11 @@ def read_genders(
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
         if text.lstrip().startswith("{"): genders = {name: about["gender"] for name, about in json.loads(text).items()}
-        else: genders = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False).set_index("speaker").gender.to_dict()
+        else:
+            table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)[["speaker", "gender"]].drop_duplicates()
+            if table.speaker.duplicated().any(): raise ValueError(f"speaker {table.speaker[table.speaker.duplicated()].iloc[0]} is there twice")
+            genders = table.set_index("speaker").gender.to_dict()
+        if not genders: raise ValueError("nobody is in it")
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise InputError(f"{path}: expected a CSV with the columns speaker and gender, or AudioMNIST's JSON ({type(e).__name__}: {e})") from e
     for name, gender in genders.items():
@@ -179,7 +184,7 @@ def relabel(
     if dataset.speaker is None: raise InputError(f"target: {target} needs a dataset that says who speaks")
     if target == "speaker": values = dataset.speaker
     else:
-        genders = genders or {name: about["gender"] for name, about in dataset.made.get("speakers", {}).items()} or read_genders()
+        genders = genders if genders is not None else {name: about["gender"] for name, about in dataset.made.get("speakers", {}).items()} or read_genders()
         if unknown := [name for name in np.unique(dataset.speaker) if name not in genders]:
             raise InputError(f"target: gender: nothing says whether {unknown[0]} is female or male; give a table of speakers (genders)")
         values = np.array([genders[name] for name in dataset.speaker])
@@ -406,8 +411,10 @@ def validate(
 ) -> Validation:
     "Train every fold with every seed and test it once; raises `InputError` if folds, data and settings don't fit."
     labelled, classes = relabel(dataset, target, genders)
+    if len(classes) < 2: raise InputError(f"target: {target}: all recordings are of {classes[0]}; two or more are needed")
+    if not folds or not len(seeds): raise InputError("expected one fold and one seed, or more")
     if conditions: _check_recordings(dataset, folds, target)
-    if wrong := [seed for seed in seeds if not str(seed).isdecimal()]: raise InputError(f"seeds: {wrong[0]!r} given; expected whole numbers from 0 on")
+    if wrong := [seed for seed in seeds if not str(seed).isdecimal() or int(seed) >= 2**32]: raise InputError(f"seeds: {wrong[0]!r} given; expected whole numbers from 0 on, below 2**32")
     for fold in folds: _check_fold(fold, labelled, classes, target)
     if config.eval_speakers is not None: logger.warning("eval_speakers: %s changes nothing here: the folds say who validates", config.eval_speakers)
     config, results, todo = _with_outputs(config, len(classes)), {}, {}
