@@ -745,8 +745,10 @@ def _known_or_read(recordings: list[Recording], extractor: FeatureExtractor, job
         for recording, digest in digests.items():
             if digest not in known: new.setdefault(digest, []).append(recording)
         if known and len(new) < len(digests): logger.info("%d of %d recordings are in %s", len(digests) - len(new), len(digests), show_path(path))
-        for features, readable, problems in _read_all([first for first, *_ in new.values()], extractor, jobs, strict):
-            same = np.array([cache.digest(r.path) == digests[r] for r in readable], bool)
+        firsts = [first for first, *_ in new.values()]
+        states = {r: state for r in firsts if (state := file_state(r.path)) and cache.digest(r.path) == digests[r]}   # as they were digested
+        for features, readable, problems in _read_all(firsts, extractor, jobs, strict):
+            same = np.array([r in states and file_state(r.path) == states[r] for r in readable], bool)
             cache.put([digests[r] for r, ok in zip(readable, same) if ok], features[same])
             problems |= _changed([r for r, ok in zip(readable, same) if not ok], strict)
             for r, problem in problems.items(): wrong |= {same: problem.replace(str(r.path), str(same.path)) for same in new[digests[r]]}
