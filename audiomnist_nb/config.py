@@ -504,7 +504,7 @@ def _project_root(start: Path) -> Path:
 
 # %% ../nbs/00_config.ipynb #7ed7ac6c
 def find_path(
-    path: str | Path,   # as given; relative paths count from here, or else from the project's folder
+    path: str | Path,   # as given; relative paths count from here, or else from the project's folder, and config/ from the installed package's
 ) -> Path:              # an existing path
     "The file or folder meant by `path`; raises `FileNotFoundError` if it is in none of these places."
     if path == "": raise InputError("the path is empty")

@@ -475,8 +475,8 @@ def fit(
     on_epoch=None,         # called with each epoch's row, a dict; what it raises ends the training
 ) -> pd.DataFrame:         # per epoch: train_loss, train_accuracy, valid_loss, valid_accuracy, lr, seconds
     "Train a network; raises `InputError` if the loss isn't finite in epoch 1."
-    if folder and Path(folder).is_dir() and any(Path(folder).iterdir()) and not (Path(folder)/"state.json").is_file(): raise InputError(f"{folder}: holds something other than a checkpoint; name a new folder")
     folder = folder and Path(folder)
+    if folder and folder.is_dir() and any(folder.iterdir()) and not (folder/"state.json").is_file(): raise InputError(f"{folder}: holds something other than a checkpoint; name a new folder")
     with seeded(config.seed + rank()):
         trainer = Trainer(network, config, train)
         valid_x, valid_y = (torch.from_numpy(a).to(trainer.device) for a in (valid.x, valid.y))

@@ -171,7 +171,10 @@ class _Journal(JournalFileBackend):
         except OSError as e: raise InputError(f"{self.path}: can't be written ({e.strerror}); make room, and the same command goes on") from e
 
     def _is_torn(self) -> bool:
-        with open(self.path, "rb") as file: return file.seek(0, os.SEEK_END) > 0 and (file.seek(-1, os.SEEK_END), file.read())[1] != b"\n"
+        with open(self.path, "rb") as file:
+            if not file.seek(0, os.SEEK_END): return False
+            file.seek(-1, os.SEEK_END)
+            return file.read() != b"\n"
 
 # %% ../nbs/02_tune.ipynb #3624c357
 class NumberedSampler(optuna.samplers.BaseSampler):
