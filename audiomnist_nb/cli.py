@@ -208,6 +208,7 @@ def _validate(
     valid_speakers: Annotated[Optional[str], typer.Option("--valid-speakers", help="Speakers who choose the epoch in every fold (loso, kfold).")] = None,
     test_speakers: Annotated[Optional[str], typer.Option("--test-speakers", help="Test only these speakers (loso).")] = None,
     conditions: Annotated[bool, typer.Option("--conditions", help="Test in noise, rooms, at other levels and so on as well; the dataset's recordings have to be there.")] = False,
+    adapt: Annotated[bool, typer.Option("--adapt", help="Test copies adapted to each tested speaker as well (infer --adapt).")] = False,
     jobs: Jobs = 1,
     name: Name = None,
     version: Version = None,
@@ -235,7 +236,7 @@ def _validate(
     table = make_folds(data, config, protocol, folds, listed(always_train), listed(valid_speakers), listed(test_speakers))
     rows, report = folds_of(table, data), validation_folder(config, protocol, target)
     with run_log(report/"run.log", go_on=any(report.glob("*/metrics.json"))):
-        validation = validate(data, config, rows, listed(seeds) or [config.seed], jobs, report, target, read_genders(find_path(genders)) if genders else None, conditions)
+        validation = validate(data, config, rows, listed(seeds) or [config.seed], jobs, report, target, read_genders(find_path(genders)) if genders else None, conditions, adapt)
         validation.save(report)
         write_folds(table, report/"split.csv")
     for row in validation.robustness.query("condition != 'speaker'").itertuples() if conditions else (): typer.echo(f"{row.condition} {row.value}: {row.accuracy:.4f}")
@@ -278,6 +279,7 @@ def _infer(
     data_config: Annotated[Optional[Path], typer.Option("--data-config", parser=_path, help="Feature settings: needed for a folder of the reference pipeline, else checked against the model's own.")] = None,
     report: Annotated[bool, typer.Option("--report", "-r", help="Write predictions.csv, metrics.json and cm.png to reports/MODEL/infer_DATA.")] = False,
     reject: Annotated[bool, typer.Option("--reject", help="Give no answer where a digit is too uncertain; needs a calibrated model (audiomnist calibrate).")] = False,
+    adapt: Annotated[bool, typer.Option("--adapt", help="Adapt the network to each speaker by these recordings first; for ten or more of one speaker, of all digits.")] = False,
     speakers: Speakers = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")] = "cpu",
     verbose: Verbose = False,
@@ -293,13 +295,13 @@ def _infer(
     folder = find_path(model) if model else project_root()/"models"/load_train_config(find_path(config)).experiment if config else default_model()
     recogniser = Recogniser.load(folder, data_config and FeatureConfig.load(find_path(data_config)), str(pick_device(device)))
     data = find_path(recording or data_path)
-    if report: check_place(report_folder(folder, data), folder=True)
+    if report: check_place(report_folder(folder, data, adapt), folder=True)
     asked = scan(data, labelled=False) if speakers or data.is_dir() else data
     if getattr(asked, "left_out", None): typer.echo(repr(asked), err=True)
-    predictions = recogniser.predict(asked.of(*listed(speakers)) if speakers else asked, reject=reject)
+    predictions = recogniser.predict(asked.of(*listed(speakers)) if speakers else asked, reject=reject, adapt=adapt)
     for row in predictions.table().itertuples() if verbose or len(predictions.recordings) <= 10 or predictions.accuracy is None else ():
         typer.echo(f"{row.path}: {str(row.answer).replace('<NA>', 'no digit')} ({row.probability:.2f})")
-    if report: typer.echo(f"report: {show_path(predictions.save(report_folder(folder, data)))}")
+    if report: typer.echo(f"report: {show_path(predictions.save(report_folder(folder, data, adapt)))}")
     heard, known = {r.speaker for r in predictions.recordings if r.speaker}, recogniser.trained.made.get("training_speakers") or ()
     if learned := heard.intersection(known): typer.echo(f"{len(learned)} of {len(heard)} speakers have the name of one that the model was trained on; it may know these voices", err=True)
     typer.echo(predictions.summary())

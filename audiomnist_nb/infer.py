@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .adapt import answers_adapted
 from .config import FeatureConfig, InputError, package_file, project_root, replacing, show_path
 from .corpora import Recording, named, read_corrections, scan
 from .features import FeatureExtractor, _checked, extract_features, features_of, plot_features, read_audio, resample
@@ -30,6 +31,7 @@ class Predictions:
     probabilities: np.ndarray        # (n, 10) float32, each row sums to 1
     made: dict = field(default_factory=dict)   # which model answered
     rejected: np.ndarray | None = None         # (n,) whether rejected as no digit; None: not asked
+    adapted: np.ndarray | None = None          # (n,) whether answered by a network adapted to its speaker; None: not asked
 
     @property
     def digits(self) -> np.ndarray:
@@ -65,10 +67,13 @@ class Predictions:
         return counts
 
     def summary(self) -> str:
-        "`accuracy: 0.7321 (41/56)`, or how many recordings were answered; and how many rejected, if that was asked, or have no digit in their names"
+        "`accuracy: 0.7321 (41/56)`, or how many recordings were answered; and if that was asked, how many rejected, or how many speakers adapted to"
         rejected = "" if self.rejected is None else f", {self.rejected.sum()} rejected"
+        if self.adapted is not None:
+            to, of = (len({r.speaker for r, counted in zip(self.recordings, rows) if counted}) for rows in (self.adapted, np.ones_like(self.adapted)))
+            rejected = f", adapted to {to} of {of} speakers" + (" (it takes ten recordings of nearly all digits)" if to < of else "")
         if self.accuracy is None: return f"answered: {self.answered.sum()} recordings (no digits in their names){rejected}"
-        if rejected: rejected += f"; of the others {self.right.sum()}/{(self.known & self.answered).sum()} are right"
+        if self.rejected is not None: rejected += f"; of the others {self.right.sum()}/{(self.known & self.answered).sum()} are right"
         unknown = "" if self.known.all() else f"; {(~self.known).sum()} more without a digit in the name"
         return f"accuracy: {self.accuracy:.4f} ({self.right.sum()}/{self.known.sum()}){rejected}{unknown}"
 
@@ -96,7 +101,7 @@ class Predictions:
         "Write predictions.csv and metrics.json, and cm.png where digits are known, into a report folder."
         folder = Path(folder)
         metrics = dict(recordings=len(self.recordings), labelled=int(self.known.sum()), right=int(self.right.sum()), accuracy=self.accuracy, model=self.made)
-        if self.rejected is not None: metrics["rejected"] = int(self.rejected.sum())
+        metrics |= {what: int(rows.sum()) for what, rows in (("rejected", self.rejected), ("adapted", self.adapted)) if rows is not None}
         with replacing(folder/"predictions.csv") as new: self.table().to_csv(new, index=False, float_format="%.6f")
         with replacing(folder/"metrics.json") as new: new.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
         if not self.known.any(): (folder/"cm.png").unlink(missing_ok=True)   # of the report before
@@ -108,10 +113,11 @@ class Predictions:
 def report_folder(
     model: str | Path,   # model folder
     data: str | Path,    # what it was asked about
+    adapt: bool = False, # whether it was adapted
 ) -> Path:
-    "Where the report of that model on that data goes: reports/<model>/infer_<data>"
+    "Where the report of that model on that data goes: reports/<model>/infer_<data>, with _adapted"
     data = Path(data).absolute()
-    return project_root()/"reports"/Path(model).absolute().name/f"infer_{data.name if data.is_dir() else data.stem}"
+    return project_root()/"reports"/Path(model).absolute().name/f"infer_{data.name if data.is_dir() else data.stem}{'_adapted' if adapt else ''}"
 
 # %% ../nbs/03_infer.ipynb #7c4d36ea
 def default_model() -> Path:   # a folder that `models.load` reads
@@ -145,14 +151,27 @@ class Recogniser:
         x: np.ndarray,     # features (n, *shape)
     ) -> np.ndarray:       # (n, 10) float32
         "Probabilities of the digits, calibrated where the model carries a temperature."
-        return tempered(log_probabilities(self.network, torch.from_numpy(x).to(self.device)), self.calibration.get("temperature", 1))
+        return self._tempered(log_probabilities(self.network, torch.from_numpy(x).to(self.device)))
+
+    def adapted_probabilities(self,
+        x: np.ndarray,                 # features (n, *shape)
+        speakers: list | np.ndarray,   # (n,) who speaks
+    ) -> tuple[np.ndarray, np.ndarray]:   # (n, 10) float32; (n,) whether they are of an adapted network
+        "The same, from networks adapted to the speakers (`adapt.answers_adapted`)."
+        logs, done = answers_adapted(self.network, torch.from_numpy(x).to(self.device), speakers)
+        return self._tempered(logs), done
+
+    def _tempered(self, logs: torch.Tensor) -> np.ndarray:
+        return tempered(logs, self.calibration.get("temperature", 1))
 
     def predict(self,
         what: str | Path | list | np.ndarray,   # a file, a folder, a list of files, or a waveform (n_samples,), floats in [-1, 1] or int16
         sr: int = None,                         # the waveform's sampling rate, Hz
         reject: bool = False,                   # give no answer below the calibration's threshold
+        adapt: bool = False,                    # to each speaker, by these recordings
     ) -> Predictions:
         "Which digits are spoken; raises `InputError` if nothing can be read, or nothing says when to reject."
+        if reject and adapt: raise InputError("to adapt is to take every recording for a digit, so that there is nothing to reject; ask for one of the two")
         if reject and not {"score", "threshold"} <= self.calibration.keys():
             raise InputError("the model has no calibration, so nothing says when to reject; make one: audiomnist calibrate --model FOLDER --data-path DATASET.npz")
         made = {key: self.trained.made.get(key) for key in ("version", "commit", "data")}
@@ -162,7 +181,8 @@ class Recogniser:
             asked = _recordings(what)
             x, recordings, _ = extract_features(asked, self.extractor, strict=len(asked) == 1)   # a single one fails with its own message
         rejected = score_of(self.network, torch.from_numpy(x).to(self.device), self.calibration) < self.calibration["threshold"] if reject else None
-        return Predictions(recordings, self.probabilities(x), made, rejected)
+        probabilities, adapted = self.adapted_probabilities(x, [r.speaker for r in recordings]) if adapt else (self.probabilities(x), None)
+        return Predictions(recordings, probabilities, made, rejected, adapted)
 
     def _of_waveform(self, waveform: np.ndarray, sr: int | None) -> np.ndarray:
         if not sr or sr < 0: raise InputError("a waveform needs its sampling rate: predict(waveform, sr)")

@@ -67,19 +67,23 @@ def robustness(
     recordings: list[Recording],     # of speakers new to it; unlabelled ones are left out
     seed: int = 0,                   # of rooms and noise
     jobs: int = 1,                   # threads; -1: all cores
-) -> pd.DataFrame:                   # per condition: condition, value, accuracy, low, high, right, n, lost
-    "Accuracy as recorded, under each condition, and for each speaker; `lost` is against the recordings as they are."
+    adapt: bool = False,             # to each speaker under each condition as well
+) -> pd.DataFrame:                   # per condition: condition, value, accuracy, low, high, right, n, lost; with `adapt` adapted
+    "Accuracy as recorded, under each condition, and for each speaker; `lost` is against the recordings as they are, `adapted` is the accuracy of adapted networks."
     if seed < 0: raise InputError(f"seed: {seed} given; expected 0 or more")
     kept, waveforms = _labelled(recordings, recogniser.trained.features.resampling_rate)
     digits, speakers = np.array([r.digit for r in kept]), np.array([str(r.speaker) for r in kept])
-    right = lambda x: recogniser.probabilities(x).argmax(1) == digits
     others, steps = others_of(speakers.tolist(), waveforms), [(how, value) for how, values in CONDITIONS.items() for value in values]
+    def right(x):   # (n,) without, and with adaptation
+        answers = [recogniser.probabilities(x), *([recogniser.adapted_probabilities(x, speakers)[0]] if adapt else [])]
+        return [a.argmax(1) == digits for a in answers]
+    def line(condition, value, plain, *fitted): return row(condition, value, plain) | {"adapted": float(f.mean()) for f in fitted}
     clean = right(features_of(waveforms, recogniser.extractor))
     work = Parallel(jobs, prefer="threads", return_as="generator")(delayed(_features_when)(*step, waveforms, others, recogniser.extractor, seed) for step in steps)
-    rows = [row("as recorded", "", clean)]
-    rows += [row(*step, right(x)) for step, x in tqdm(zip(steps, work), "conditions", len(steps), unit="condition", delay=2)]
-    rows += [row("speaker", speaker, clean[speakers == speaker]) for speaker in np.unique(speakers)]
-    return pd.DataFrame(rows).assign(lost=lambda t: clean.mean() - t.accuracy)
+    rows = [line("as recorded", "", *clean)]
+    rows += [line(*step, *right(x)) for step, x in tqdm(zip(steps, work), "conditions", len(steps), unit="condition", delay=2)]
+    rows += [line("speaker", speaker, *(answers[speakers == speaker] for answers in clean)) for speaker in np.unique(speakers)]
+    return pd.DataFrame(rows).assign(lost=lambda t: t.accuracy[0] - t.accuracy)
 
 # %% ../nbs/03_robustness.ipynb #4b66649b
 def _plot_speakers(axis, rows: pd.DataFrame) -> None:
@@ -94,7 +98,7 @@ def _plot_speakers(axis, rows: pd.DataFrame) -> None:
 def plot_robustness(
     table: pd.DataFrame,   # from `robustness`
 ):                         # a matplotlib figure
-    "Small multiples: accuracy with its interval under each condition; the dashed line is the accuracy as recorded."
+    "Small multiples: accuracy with its interval under each condition, and after adaptation if the table has it; the dashed line is the accuracy as recorded."
     import matplotlib.pyplot as plt
     neutral, clean = dict(speed=1, pitch=0, level=1), table[table.condition == "as recorded"]
     figure, axes = plt.subplots(2, 4, figsize=(10, 5), sharey=True, layout="constrained")
@@ -103,6 +107,7 @@ def plot_robustness(
         if name in neutral: rows = pd.concat([rows, clean.assign(value=neutral[name])])
         rows = rows.assign(value=rows.value.astype(float)).sort_values("value")
         axis.errorbar(rows.value, rows.accuracy, [rows.accuracy - rows.low, rows.high - rows.accuracy], marker="o", markersize=4, elinewidth=0.8)
+        if "adapted" in rows: axis.plot(rows.value, rows.adapted, color="seagreen", label="adapted")
         if name == "level":
             axis.set_xscale("log", base=2)
             axis.set_xticks(rows.value, [f"{v:g}" for v in rows.value])
@@ -113,6 +118,7 @@ def plot_robustness(
         axis.axhline(clean.accuracy.item(), color="grey", linestyle="--", linewidth=0.8)
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylim(0, 1.02)
+    if "adapted" in table: axes[0, 0].legend(loc="lower left")
     figure.supylabel("accuracy")
     plt.close(figure)   # shown once, where it is returned
     return figure

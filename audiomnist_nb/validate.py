@@ -21,6 +21,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from scipy.stats import norm, t as student_t
 from tqdm import tqdm
 
+from .adapt import answers_adapted
 from .config import InputError, TrainConfig, ending_workers, find_path, logger, nearest, need_features, project_root, provenance, replacing, show_path
 from .corpora import Recording
 from .features import Dataset, one_thread
@@ -192,33 +193,36 @@ def relabel(
     return replace(dataset, y=y.astype(np.int64)), names.tolist()
 
 # %% ../nbs/02_validate.ipynb #dcccee26
-def _asked(dataset: Dataset, config: TrainConfig, fold: Fold, conditions: bool) -> dict:
+def _asked(dataset: Dataset, config: TrainConfig, fold: Fold, conditions: bool, adapt: bool) -> dict:
     "All that decides what comes out of a fold, as JSON gives it back"
     settings = config.model_dump(mode="json", exclude={"name", "version", "split", "eval_split", "split_seed"})
-    return dict(settings=settings, **dataset.identity, rows=rows_digest(*(getattr(fold, role) for role in ROLES))) | (dict(conditions=True) if conditions else {})
+    return dict(settings=settings, **dataset.identity, rows=rows_digest(*(getattr(fold, role) for role in ROLES))) | {name: True for name, wanted in dict(conditions=conditions, adapt=adapt).items() if wanted}
 
 # %% ../nbs/02_validate.ipynb #dcb3042b
-def _under_conditions(trained: TrainedModel, tested: pd.DataFrame) -> list[dict]:
+def _under_conditions(trained: TrainedModel, tested: pd.DataFrame, adapt: bool) -> list[dict]:
     "Per condition and value: how many of the recordings are answered right"
     from audiomnist_nb.infer import Recogniser
     from audiomnist_nb.robustness import robustness
-    table = robustness(Recogniser(trained), [Recording(find_path(row.path), int(row.label), row.speaker) for row in tested.itertuples()])
-    return table.loc[table.condition != "speaker", ["condition", "value", "right", "n"]].to_dict("records")
+    table = robustness(Recogniser(trained), [Recording(find_path(row.path), int(row.label), row.speaker) for row in tested.itertuples()], adapt=adapt)
+    return table.loc[table.condition != "speaker", ["condition", "value", "right", "n", *["adapted"]*adapt]].to_dict("records")
 
 # %% ../nbs/02_validate.ipynb #933c6e68
-def _run_fold(dataset: Dataset, config: TrainConfig, fold: Fold, classes: list[str], conditions: bool) -> tuple[dict, pd.DataFrame]:
+def _run_fold(dataset: Dataset, config: TrainConfig, fold: Fold, classes: list[str], conditions: bool, adapt: bool) -> tuple[dict, pd.DataFrame]:
     "Train on a fold and test it once: its figures, among them, if asked for, those in noise and so on; and a row for each tested recording"
     start = time.perf_counter()
     run = train(dataset, config, rows=(fold.train, fold.valid))
     device = pick_device(config.device)
-    probability, answer = log_probabilities(run.trained.network.to(device), torch.from_numpy(dataset.x[fold.test]).to(device)).exp().cpu().max(1)
+    x = torch.from_numpy(dataset.x[fold.test]).to(device)
+    probability, answer = log_probabilities(run.trained.network.to(device), x).exp().cpu().max(1)
     names, y = np.array(classes, object), dataset.y[fold.test]
     predictions = pd.DataFrame(dict(row=fold.test, speaker="unknown" if dataset.speaker is None else dataset.speaker[fold.test].tolist(),
                                     label=names[y].tolist(), answer=names[answer.numpy()].tolist(), probability=probability.double().numpy().round(6)))
     if dataset.path is not None: predictions.insert(1, "path", dataset.path[fold.test].tolist())
+    if adapt: predictions["adapted"] = names[answers_adapted(run.trained.network, x, predictions.speaker)[0].argmax(1).cpu().numpy()].tolist()
     return dict(fold=fold.name, seed=config.seed, accuracy=float((answer.numpy() == y).mean()), recordings=len(fold.test),
                 **{key: run.metrics[key] for key in ("epoch", "epochs_run", "valid_loss", "valid_accuracy", "training_recordings", "validation_recordings")},
-                **(dict(conditions=_under_conditions(run.trained, predictions)) if conditions else {}), seconds=round(time.perf_counter() - start, 1)), predictions
+                **(dict(adapted=float((predictions.adapted == predictions.label).mean())) if adapt else {}),
+                **(dict(conditions=_under_conditions(run.trained, predictions, adapt)) if conditions else {}), seconds=round(time.perf_counter() - start, 1)), predictions
 
 # %% ../nbs/02_validate.ipynb #ceb20f19
 def _run_apart(*args) -> tuple:
@@ -284,22 +288,23 @@ def mean_interval(
 def accuracy_by(
     predictions: pd.DataFrame,   # columns row, label, answer, and `column`
     column: str,                 # speaker or label
-) -> pd.DataFrame:               # indexed by its values: recordings, accuracy, low, high
+) -> pd.DataFrame:               # indexed by its values: recordings, accuracy, low, high; adapted, if that was asked for
     "Accuracy, mean over seeds, with Wilson's 95 % interval for that number of recordings."
     table = predictions.assign(right=predictions.label == predictions.answer).groupby(column).agg(recordings=("row", "nunique"), accuracy=("right", "mean"))
     table["low"], table["high"] = wilson(table.accuracy, table.recordings)
+    if "adapted" in predictions: table["adapted"] = (predictions.label == predictions.adapted).groupby(predictions[column]).mean()
     return table
 
 # %% ../nbs/02_validate.ipynb #6bc8aa96
 @dataclass
 class Validation:
     "What came out of a cross-validation."
-    folds: pd.DataFrame         # per fold and seed: accuracy on the test part, epoch, counts, seconds
-    predictions: pd.DataFrame   # per tested recording, fold and seed: speaker, label, answer, probability
+    folds: pd.DataFrame         # per fold and seed: accuracy on the test part (adapted: that of adapted networks, if asked for), epoch, counts, seconds
+    predictions: pd.DataFrame   # per tested recording, fold and seed: speaker, label, answer, probability (adapted: the answer of an adapted network)
     classes: list[str]          # names of the labels
     target: str                 # digit, speaker or gender
     made: dict                  # settings, seeds, digest of the data, version
-    conditions: pd.DataFrame | None = None   # per fold, seed, condition and value: right, n; None: not asked for
+    conditions: pd.DataFrame | None = None   # per fold, seed, condition and value: right, n (adapted); None: not asked for
 
     @property
     def speakers(self) -> pd.DataFrame:
@@ -322,16 +327,25 @@ class Validation:
         folds, seeds = (self.folds.groupby(by).accuracy.mean() for by in ("fold", "seed"))
         spread = lambda values: float(values.std(ddof=1)) if len(values) > 1 else None
         speakers = self.speakers.accuracy
+        if "adapted" not in self.folds: adapted = {}
+        else:
+            folds_adapted, seeds_adapted = (self.folds.groupby(by).adapted.mean() for by in ("fold", "seed"))
+            worst = self.speakers.adapted.idxmin()
+            adapted = dict(adapted=float(folds_adapted.mean()), adapted_sd_over_seeds=spread(seeds_adapted), adapted_worst_speaker=worst, adapted_worst_accuracy=float(self.speakers.adapted[worst]))
         return dict(accuracy=float(folds.mean()), sd_over_folds=spread(folds), sd_over_seeds=spread(seeds), folds=len(folds), seeds=seeds.index.tolist(),
                     recordings=int(self.predictions.row.nunique()), speakers=len(speakers), accuracy_over_speakers=float(speakers.mean()),
-                    interval_over_speakers=mean_interval(speakers), worst_speaker=speakers.index[0], worst_accuracy=float(speakers.iloc[0]))
+                    interval_over_speakers=mean_interval(speakers), worst_speaker=speakers.index[0], worst_accuracy=float(speakers.iloc[0]), **adapted)
 
     @property
     def robustness(self) -> pd.DataFrame:
         "Over all folds and seeds, what `robustness` in 03_robustness tells of one model"
         said = self.predictions
         speakers = pd.DataFrame(dict(condition="speaker", value=said.speaker, right=(said.label == said.answer).astype(int), n=1))
-        table = pd.concat([self.conditions, speakers]).groupby(["condition", "value"], sort=False)[["right", "n"]].sum().reset_index()
+        if "adapted" in said: speakers["adapted"] = (said.label == said.adapted).astype(float)
+        table, columns = pd.concat([self.conditions, speakers]), ["right", "n", *["adapted"]*("adapted" in said)]
+        if "adapted" in said: table["adapted"] *= table.n   # how many
+        table = table.groupby(["condition", "value"], sort=False)[columns].sum().reset_index()
+        if "adapted" in said: table["adapted"] /= table.n
         accuracy = table.right/table.n
         low, high = wilson(accuracy, table.n/self.folds.seed.nunique())
         return table.assign(accuracy=accuracy, low=low, high=high, lost=accuracy[0] - accuracy)
@@ -339,9 +353,10 @@ class Validation:
     def summary(self) -> str:
         "One line: accuracy over folds, over speakers, and the worst speaker"
         m, plus = self.metrics, lambda value, what: "" if value is None else f" ± {value:.4f} over {what}"
+        adapted = f"; adapted: {m['adapted']:.4f}{plus(m['adapted_sd_over_seeds'], 'seeds')}, worst {m['adapted_worst_speaker']} {m['adapted_worst_accuracy']:.4f}" if "adapted" in m else ""
         interval = "" if m["interval_over_speakers"] is None else " (95 %: {:.4f} to {:.4f})".format(*m["interval_over_speakers"])
         return (f"accuracy: {m['accuracy']:.4f}{plus(m['sd_over_folds'], 'folds')}{plus(m['sd_over_seeds'], 'seeds')}; "
-                f"speakers: {m['accuracy_over_speakers']:.4f}{interval}, worst {m['worst_speaker']} {m['worst_accuracy']:.4f}")
+                f"speakers: {m['accuracy_over_speakers']:.4f}{interval}, worst {m['worst_speaker']} {m['worst_accuracy']:.4f}{adapted}")
 
     def save(self,
         folder: str | Path,   # made if it is not there
@@ -408,23 +423,25 @@ def validate(
     target: str = "digit",    # one of `TARGETS`
     genders: dict = None,     # speaker -> female or male, for gender; none: as the dataset says, or AudioMNIST's
     conditions: bool = False, # test the recordings of the test part in noise, rooms and so on as well (`robustness.CONDITIONS`)
+    adapt: bool = False,      # test copies of each network as well, adapted to each tested speaker (`adapt.answers_adapted`)
 ) -> Validation:
     "Train every fold with every seed and test it once; raises `InputError` if folds, data and settings don't fit."
     labelled, classes = relabel(dataset, target, genders)
     if len(classes) < 2: raise InputError(f"target: {target}: all recordings are of {classes[0]}; two or more are needed")
     if not folds or not len(seeds): raise InputError("expected one fold and one seed, or more")
     if conditions: _check_recordings(dataset, folds, target)
+    if adapt and target != "digit": raise InputError(f"adapt: a speaker's recordings are of all digits, but not of all of target: {target}")
     if wrong := [seed for seed in seeds if not str(seed).isdecimal() or int(seed) >= 2**32]: raise InputError(f"seeds: {wrong[0]!r} given; expected whole numbers from 0 on, below 2**32")
     for fold in folds: _check_fold(fold, labelled, classes, target)
     if config.eval_speakers is not None: logger.warning("eval_speakers: %s changes nothing here: the folds say who validates", config.eval_speakers)
     config, results, todo = _with_outputs(config, len(classes)), {}, {}
     for fold, seed in product(folds, dict.fromkeys(map(int, seeds))):
         settings, key = config.model_copy(update=dict(seed=seed)), (fold.name, seed)
-        asked, place = _asked(labelled, settings, fold, conditions), folder and Path(folder)/f"{fold.name}_seed{seed}"
+        asked, place = _asked(labelled, settings, fold, conditions, adapt), folder and Path(folder)/f"{fold.name}_seed{seed}"
         results[key] = place and _read_fold(place, asked)
         if results[key] is None: todo[key] = (settings, fold, asked, place)
     logger.info("%d of %d folds are done already", len(results) - len(todo), len(results))
-    results |= _run_folds(labelled, classes, todo, jobs, conditions)
+    results |= _run_folds(labelled, classes, todo, jobs, conditions, adapt)
     made = dict(classes=classes, settings=config.model_dump(mode="json", exclude={"seed"}),
                 data=dict(digest=labelled.digest, recordings=len(dataset), **dataset.made), made=provenance())
     predictions = pd.concat([table.assign(fold=fold, seed=seed) for (fold, seed), (_, table) in results.items()], ignore_index=True)
@@ -432,10 +449,10 @@ def validate(
     return Validation(pd.DataFrame([figures for figures, _ in results.values()]), predictions, classes, target, made, pd.DataFrame(tested) if conditions else None)
 
 # %% ../nbs/02_validate.ipynb #df4daf65
-def _run_folds(dataset: Dataset, classes: list[str], todo: dict, jobs: int, conditions: bool) -> dict:
+def _run_folds(dataset: Dataset, classes: list[str], todo: dict, jobs: int, conditions: bool, adapt: bool) -> dict:
     "Figures and predictions of the folds in `todo`, each written as soon as it is done"
     apart = effective_n_jobs(jobs) > 1 and len(todo) > 1
-    calls = (delayed(_run_apart if apart else _run_fold)(dataset, settings, fold, classes, conditions) for settings, fold, *_ in todo.values())
+    calls = (delayed(_run_apart if apart else _run_fold)(dataset, settings, fold, classes, conditions, adapt) for settings, fold, *_ in todo.values())
     done = {}
     work = Parallel(jobs if apart else 1, return_as="generator_unordered")
     for figures, predictions, *messages in tqdm(ending_workers(work(calls)), "folds", len(todo), unit="fold", delay=2):
