@@ -239,8 +239,9 @@ def _validate(
         validation = validate(data, config, rows, listed(seeds) or [config.seed], jobs, report, target, read_genders(find_path(genders)) if genders else None, conditions, adapt)
         validation.save(report)
         write_folds(table, report/"split.csv")
-    for row in validation.robustness.query("condition != 'speaker'").itertuples() if conditions else (): typer.echo(f"{row.condition} {row.value}: {row.accuracy:.4f}")
-    for row in validation.speakers.itertuples(): typer.echo(f"{row.Index}: {row.accuracy:.4f} ({row.low:.4f} to {row.high:.4f}, {row.recordings} recordings)")
+    fitted = lambda row: f", adapted {row.adapted:.4f}" if adapt else ""
+    for row in validation.robustness.query("condition != 'speaker'").itertuples() if conditions else (): typer.echo(f"{row.condition} {row.value}: {row.accuracy:.4f}{fitted(row)}")
+    for row in validation.speakers.itertuples(): typer.echo(f"{row.Index}: {row.accuracy:.4f} ({row.low:.4f} to {row.high:.4f}, {row.recordings} recordings){fitted(row)}")
     typer.echo(f"report: {show_path(report)}")
     typer.echo(validation.summary())
 

@@ -91,6 +91,14 @@ def test_the_model_in_the_box_needs_no_name(work, run):
     assert re.match(r"seven\.wav: 7 \(\d\.\d\d\)\n", out)
 
 
+def test_the_model_in_the_box_adapts_to_each_speaker(work, run):
+    code, out, error = run("audiomnist", "infer", "data/test/voices", "--adapt", "-r", cwd=work)
+    assert code == 0 and re.fullmatch(r"report: .+_adapted\naccuracy: \S+ \(\d+/20\), adapted to 2 of 2 speakers\n", out), error
+    assert json.loads((work/"reports/default_model/infer_voices_adapted/metrics.json").read_text())["adapted"] == 20
+    code, _, error = run("audiomnist", "infer", "data/test/voices", "--adapt", "--reject", cwd=work)
+    assert code == 2 and "ask for one of the two" in error
+
+
 def test_the_same_seed_gives_the_same_weights_in_another_process(work, run):
     arguments = ["--data-path", "data/processed/voices.npz", "--config-path", CONFIG, "--lr", "1e-3", "--epochs", 8]
     assert run("audiomnist", "train", *arguments, "--name", "again", cwd=work)[0] == 0
@@ -117,7 +125,7 @@ def test_only_some_speakers(work, run):
 
 
 def test_validate_leaves_speakers_out_and_resumes(work, run):
-    "Two folds of the eight; the second call trains nothing; then the same in noise"
+    "Two folds of the eight; the second call trains nothing; then the same in noise, and adapted"
     command = ["audiomnist", "validate", "--data-path", "data/processed/voices.npz", "--config-path", CONFIG, "--test-speakers", "s0x000,s0x001", "--lr", "1e-3", "--epochs", 2, "--name", "loso"]
     code, out, error = run(*command, cwd=work)
     report = work/"reports/loso_v010/validate_loso"
@@ -126,8 +134,8 @@ def test_validate_leaves_speakers_out_and_resumes(work, run):
     assert {"metrics.json", "split.csv", "speakers.csv", "run.log"} <= {path.name for path in report.iterdir()}
     written = (report/"s0x000_seed42/metrics.json").stat().st_mtime_ns
     assert run(*command, cwd=work)[1] == out and (report/"s0x000_seed42/metrics.json").stat().st_mtime_ns == written
-    code, out, error = run(*command[:-1], "noisy", "--conditions", cwd=work)
-    assert code == 0 and "white 10: 0." in out and (work/"reports/noisy_v010/validate_loso/robustness.png").is_file(), error
+    code, out, error = run(*command[:-1], "noisy", "--conditions", "--adapt", cwd=work)
+    assert code == 0 and re.search(r"^white 10: 0\.\d+, adapted 0\.\d+$", out, re.M) and re.search(r"; adapted: 0\.\d+, worst s0x00[01] 0\.\d+\n$", out) and (work/"reports/noisy_v010/validate_loso/robustness.png").is_file(), error
 
 
 def test_tune_goes_on_and_train_takes_the_best(work, run):

@@ -54,6 +54,12 @@ def test_it_learns_as_on_the_cpu(learn, monkeypatch):
     assert abs(here - there) < 0.02, f"{here} and {there}"
 
 
+def test_it_adapts_as_on_the_cpu(recordings):
+    here, there = (Recogniser.load(device=device).predict(recordings, adapt=True) for device in ("cpu", DEVICE))
+    assert here.adapted.all() and (here.adapted == there.adapted).all()
+    assert np.allclose(here.probabilities, there.probabilities, atol=0.02)
+
+
 def test_features_are_those_of_the_cpu(recordings):
     for settings in FEATURES.values():
         config = FeatureConfig(**settings)
