@@ -68,21 +68,22 @@ class Predictions:
 
     def summary(self) -> str:
         "`accuracy: 0.7321 (41/56)`, or how many recordings were answered; and if that was asked, how many rejected, or how many speakers adapted to"
-        rejected = "" if self.rejected is None else f", {self.rejected.sum()} rejected"
+        asked = "" if self.rejected is None else f", {self.rejected.sum()} rejected"
         if self.adapted is not None:
             to, of = (len({r.speaker for r, counted in zip(self.recordings, rows) if counted}) for rows in (self.adapted, np.ones_like(self.adapted)))
-            rejected = f", adapted to {to} of {of} speakers" + (" (it takes ten recordings of nearly all digits)" if to < of else "")
-        if self.accuracy is None: return f"answered: {self.answered.sum()} recordings (no digits in their names){rejected}"
-        if self.rejected is not None: rejected += f"; of the others {self.right.sum()}/{(self.known & self.answered).sum()} are right"
+            asked = f"; adapted to {to} of {of} speakers" + (" (it takes ten recordings of nearly all digits)" if to < of else "")
+        if self.accuracy is None: return f"answered: {self.answered.sum()} recordings (no digits in their names){asked}"
+        if self.rejected is not None: asked += f"; of the others {self.right.sum()}/{(self.known & self.answered).sum()} are right"
         unknown = "" if self.known.all() else f"; {(~self.known).sum()} more without a digit in the name"
-        return f"accuracy: {self.accuracy:.4f} ({self.right.sum()}/{self.known.sum()}){rejected}{unknown}"
+        return f"accuracy: {self.accuracy:.4f} ({self.right.sum()}/{self.known.sum()}){asked}{unknown}"
 
     def table(self) -> "pd.DataFrame":
-        "Per recording: path, speaker, digit (empty: unknown), answer (empty: rejected), its probability, the probabilities of all"
+        "Per recording: path, speaker, digit (empty: unknown), answer (empty: rejected), its probability, if asked whether adapted, the probabilities of all"
         import pandas as pd   # here, because an answer should not wait for it
         answer = pd.Series(self.digits, dtype="Int64").where(self.answered)
         frame = pd.DataFrame(dict(path=[show_path(r.path) for r in self.recordings], speaker=[r.speaker for r in self.recordings],
                                   digit=pd.array([r.digit for r in self.recordings], "Int64"), answer=answer, probability=self.probabilities.max(1)))
+        if self.adapted is not None: frame["adapted"] = self.adapted
         return frame.join(pd.DataFrame(self.probabilities, columns=[f"p{d}" for d in range(self.probabilities.shape[1])]))
 
     def plot(self):
@@ -91,7 +92,7 @@ class Predictions:
         import seaborn
         figure, axis = plt.subplots(figsize=(4.4, 3.8), layout="constrained")
         seaborn.heatmap(self.confusion, annot=True, fmt="d", cmap="Blues", cbar=False, square=True, ax=axis)
-        axis.set(xlabel="answer", ylabel="spoken digit", title=self.summary().replace("; ", "\n"))
+        axis.set(xlabel="answer", ylabel="spoken digit", title=self.summary().replace("; ", "\n").replace(" (it", "\n(it"))
         plt.close(figure)   # shown once, where it is returned
         return figure
 
@@ -101,7 +102,7 @@ class Predictions:
         "Write predictions.csv and metrics.json, and cm.png where digits are known, into a report folder."
         folder = Path(folder)
         metrics = dict(recordings=len(self.recordings), labelled=int(self.known.sum()), right=int(self.right.sum()), accuracy=self.accuracy, model=self.made)
-        metrics |= {what: int(rows.sum()) for what, rows in (("rejected", self.rejected), ("adapted", self.adapted)) if rows is not None}
+        metrics |= {what: int(rows.sum()) for what, rows in (("rejected", self.rejected), ("adapted_recordings", self.adapted)) if rows is not None}
         with replacing(folder/"predictions.csv") as new: self.table().to_csv(new, index=False, float_format="%.6f")
         with replacing(folder/"metrics.json") as new: new.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
         if not self.known.any(): (folder/"cm.png").unlink(missing_ok=True)   # of the report before

@@ -68,16 +68,16 @@ def robustness(
     seed: int = 0,                   # of rooms and noise
     jobs: int = 1,                   # threads; -1: all cores
     adapt: bool = False,             # to each speaker under each condition as well
-) -> pd.DataFrame:                   # per condition: condition, value, accuracy, low, high, right, n, lost; with `adapt` adapted
-    "Accuracy as recorded, under each condition, and for each speaker; `lost` is against the recordings as they are, `adapted` is the accuracy of adapted networks."
+) -> pd.DataFrame:                   # per condition: condition, value, accuracy, low, high, right, n, lost; with `adapt` adapted, adapted_right, adapted_recordings
+    "Accuracy as recorded, under each condition, and for each speaker; `lost` is against the recordings as they are, `adapted` is the accuracy of networks adapted to the speakers of `adapted_recordings`."
     if seed < 0: raise InputError(f"seed: {seed} given; expected 0 or more")
     kept, waveforms = _labelled(recordings, recogniser.trained.features.resampling_rate)
     digits, speakers = np.array([r.digit for r in kept]), np.array([str(r.speaker) for r in kept])
     others, steps = others_of(speakers.tolist(), waveforms), [(how, value) for how, values in CONDITIONS.items() for value in values]
-    def right(x):   # (n,) without, and with adaptation
-        answers = [recogniser.probabilities(x), *([recogniser.adapted_probabilities(x, speakers)[0]] if adapt else [])]
-        return [a.argmax(1) == digits for a in answers]
-    def line(condition, value, plain, *fitted): return row(condition, value, plain) | {"adapted": float(f.mean()) for f in fitted}
+    def right(x):   # (n,) right without adaptation; with it, and whether there was any
+        fitted, done = recogniser.adapted_probabilities(x, speakers) if adapt else (None, None)
+        return recogniser.probabilities(x).argmax(1) == digits, *((fitted.argmax(1) == digits, done) if adapt else ())
+    def line(condition, value, plain, *more): return row(condition, value, plain) | (dict(adapted=float(more[0].mean()), adapted_right=int(more[0].sum()), adapted_recordings=int(more[1].sum())) if more else {})
     clean = right(features_of(waveforms, recogniser.extractor))
     work = Parallel(jobs, prefer="threads", return_as="generator")(delayed(_features_when)(*step, waveforms, others, recogniser.extractor, seed) for step in steps)
     rows = [line("as recorded", "", *clean)]

@@ -21,11 +21,11 @@ from joblib import Parallel, delayed, effective_n_jobs
 from scipy.stats import norm, t as student_t
 from tqdm import tqdm
 
-from .adapt import answers_adapted
+from .adapt import answers_adapted, batch_norms
 from .config import InputError, TrainConfig, ending_workers, find_path, logger, nearest, need_features, project_root, provenance, replacing, show_path
 from .corpora import Recording
 from .features import Dataset, one_thread
-from .models import TrainedModel, log_probabilities, pick_device
+from .models import TrainedModel, build, log_probabilities, pick_device
 from .train import ROLES, Fold, check_folds, matching, read_folds, rows_digest, train
 
 # %% ../nbs/02_validate.ipynb #4b52ff4b
@@ -204,7 +204,7 @@ def _under_conditions(trained: TrainedModel, tested: pd.DataFrame, adapt: bool) 
     from audiomnist_nb.infer import Recogniser
     from audiomnist_nb.robustness import robustness
     table = robustness(Recogniser(trained), [Recording(find_path(row.path), int(row.label), row.speaker) for row in tested.itertuples()], adapt=adapt)
-    return table.loc[table.condition != "speaker", ["condition", "value", "right", "n", *["adapted"]*adapt]].to_dict("records")
+    return table.loc[table.condition != "speaker", ["condition", "value", "right", "n", *["adapted_right", "adapted_recordings"]*adapt]].to_dict("records")
 
 # %% ../nbs/02_validate.ipynb #933c6e68
 def _run_fold(dataset: Dataset, config: TrainConfig, fold: Fold, classes: list[str], conditions: bool, adapt: bool) -> tuple[dict, pd.DataFrame]:
@@ -218,10 +218,13 @@ def _run_fold(dataset: Dataset, config: TrainConfig, fold: Fold, classes: list[s
     predictions = pd.DataFrame(dict(row=fold.test, speaker="unknown" if dataset.speaker is None else dataset.speaker[fold.test].tolist(),
                                     label=names[y].tolist(), answer=names[answer.numpy()].tolist(), probability=probability.double().numpy().round(6)))
     if dataset.path is not None: predictions.insert(1, "path", dataset.path[fold.test].tolist())
-    if adapt: predictions["adapted"] = names[answers_adapted(run.trained.network, x, predictions.speaker)[0].argmax(1).cpu().numpy()].tolist()
+    if adapt:
+        logs, predictions["adapted_to"] = answers_adapted(run.trained.network, x, predictions.speaker)
+        predictions["adapted"] = names[logs.argmax(1).cpu().numpy()].tolist()
+        if left := sorted(set(predictions.speaker[~predictions.adapted_to])): logger.warning("adapt: not to %s: too few recordings, or of too few digits", ", ".join(left))
     return dict(fold=fold.name, seed=config.seed, accuracy=float((answer.numpy() == y).mean()), recordings=len(fold.test),
                 **{key: run.metrics[key] for key in ("epoch", "epochs_run", "valid_loss", "valid_accuracy", "training_recordings", "validation_recordings")},
-                **(dict(adapted=float((predictions.adapted == predictions.label).mean())) if adapt else {}),
+                **(dict(adapted=float((predictions.adapted == predictions.label).mean()), adapted_recordings=int(predictions.adapted_to.sum())) if adapt else {}),
                 **(dict(conditions=_under_conditions(run.trained, predictions, adapt)) if conditions else {}), seconds=round(time.perf_counter() - start, 1)), predictions
 
 # %% ../nbs/02_validate.ipynb #ceb20f19
@@ -251,6 +254,7 @@ def _read_fold(folder: Path, asked: dict) -> tuple[dict, pd.DataFrame] | None:
         figures = json.loads((folder/"metrics.json").read_text(encoding="utf-8"))
         before = figures.pop("asked")
         predictions = pd.read_csv(folder/"predictions.csv", dtype=str, keep_default_na=False).astype(dict(row=int, probability=float))
+        if "adapted_to" in predictions: predictions["adapted_to"] = predictions.adapted_to == "True"
     except (OSError, ValueError, KeyError) as e: raise InputError(f"{folder}: not readable as a finished fold; remove it ({type(e).__name__}: {e})") from e
     if differ := _differences(before, asked):
         raise InputError(f"{folder}: was made with other settings or data: {'; '.join(differ)}; give another name or version, or remove it")
@@ -299,12 +303,12 @@ def accuracy_by(
 @dataclass
 class Validation:
     "What came out of a cross-validation."
-    folds: pd.DataFrame         # per fold and seed: accuracy on the test part (adapted: that of adapted networks, if asked for), epoch, counts, seconds
-    predictions: pd.DataFrame   # per tested recording, fold and seed: speaker, label, answer, probability (adapted: the answer of an adapted network)
+    folds: pd.DataFrame         # per fold and seed: accuracy on the test part (if asked for, adapted: that of networks adapted to the speakers of adapted_recordings), epoch, counts, seconds
+    predictions: pd.DataFrame   # per tested recording, fold and seed: speaker, label, answer, probability (adapted_to: whether the network was adapted to the speaker; adapted: what it then answers)
     classes: list[str]          # names of the labels
     target: str                 # digit, speaker or gender
     made: dict                  # settings, seeds, digest of the data, version
-    conditions: pd.DataFrame | None = None   # per fold, seed, condition and value: right, n (adapted); None: not asked for
+    conditions: pd.DataFrame | None = None   # per fold, seed, condition and value: right, n (adapted_right, adapted_recordings); None: not asked for
 
     @property
     def speakers(self) -> pd.DataFrame:
@@ -341,11 +345,9 @@ class Validation:
         "Over all folds and seeds, what `robustness` in 03_robustness tells of one model"
         said = self.predictions
         speakers = pd.DataFrame(dict(condition="speaker", value=said.speaker, right=(said.label == said.answer).astype(int), n=1))
-        if "adapted" in said: speakers["adapted"] = (said.label == said.adapted).astype(float)
-        table, columns = pd.concat([self.conditions, speakers]), ["right", "n", *["adapted"]*("adapted" in said)]
-        if "adapted" in said: table["adapted"] *= table.n   # how many
-        table = table.groupby(["condition", "value"], sort=False)[columns].sum().reset_index()
-        if "adapted" in said: table["adapted"] /= table.n
+        if "adapted" in said: speakers = speakers.assign(adapted_right=(said.label == said.adapted).astype(int), adapted_recordings=said.adapted_to.astype(int))
+        table = pd.concat([self.conditions, speakers]).groupby(["condition", "value"], sort=False).sum(numeric_only=True).drop(columns=["fold", "seed"], errors="ignore").reset_index()
+        if "adapted" in said: table["adapted"] = table.adapted_right/table.n
         accuracy = table.right/table.n
         low, high = wilson(accuracy, table.n/self.folds.seed.nunique())
         return table.assign(accuracy=accuracy, low=low, high=high, lost=accuracy[0] - accuracy)
@@ -431,6 +433,7 @@ def validate(
     if not folds or not len(seeds): raise InputError("expected one fold and one seed, or more")
     if conditions: _check_recordings(dataset, folds, target)
     if adapt and target != "digit": raise InputError(f"adapt: a speaker's recordings are of all digits, but not of all of target: {target}")
+    if adapt: batch_norms(build(config.model, dataset.x.shape[1:], features=dataset.config))
     if wrong := [seed for seed in seeds if not str(seed).isdecimal() or int(seed) >= 2**32]: raise InputError(f"seeds: {wrong[0]!r} given; expected whole numbers from 0 on, below 2**32")
     for fold in folds: _check_fold(fold, labelled, classes, target)
     if config.eval_speakers is not None: logger.warning("eval_speakers: %s changes nothing here: the folds say who validates", config.eval_speakers)

@@ -93,8 +93,8 @@ def test_the_model_in_the_box_needs_no_name(work, run):
 
 def test_the_model_in_the_box_adapts_to_each_speaker(work, run):
     code, out, error = run("audiomnist", "infer", "data/test/voices", "--adapt", "-r", cwd=work)
-    assert code == 0 and re.fullmatch(r"report: .+_adapted\naccuracy: \S+ \(\d+/20\), adapted to 2 of 2 speakers\n", out), error
-    assert json.loads((work/"reports/default_model/infer_voices_adapted/metrics.json").read_text())["adapted"] == 20
+    assert code == 0 and re.fullmatch(r"report: .+_adapted\naccuracy: \S+ \(\d+/20\); adapted to 2 of 2 speakers\n", out), error
+    assert json.loads((work/"reports/default_model/infer_voices_adapted/metrics.json").read_text())["adapted_recordings"] == 20
     code, _, error = run("audiomnist", "infer", "data/test/voices", "--adapt", "--reject", cwd=work)
     assert code == 2 and "ask for one of the two" in error
 

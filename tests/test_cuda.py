@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 
+from audiomnist_nb.adapt import adapted
 from audiomnist_nb.config import FeatureConfig, load_train_config
 from audiomnist_nb.corpora import synthesize
 from audiomnist_nb.features import FeatureExtractor, extract, features_of, read_audio, resample
@@ -52,6 +53,13 @@ def test_it_learns_as_on_the_cpu(learn, monkeypatch):
     for name in ("dropout", "dropout2d"): monkeypatch.setattr(torch.nn.functional, name, lambda x, *_: x)   # a GPU draws other units
     here, there = (learn(device, amp=False, epochs=1).history.train_loss.iloc[0] for device in ("cpu", DEVICE))
     assert abs(here - there) < 0.02, f"{here} and {there}"
+
+
+def test_a_recurrent_network_adapts_as_well(recordings):
+    dataset = extract(recordings, FeatureConfig(**LOG_MEL))
+    network = train(dataset, load_train_config(model="CRNN", optimizer="AdamW", lr=3e-3, epochs=10, earlystop=False, device=DEVICE)).trained.network.to(DEVICE)
+    copy = adapted(network, torch.from_numpy(dataset.x[:40]).to(DEVICE))
+    assert all(weight.isfinite().all() for weight in copy.state_dict().values())
 
 
 def test_it_adapts_as_on_the_cpu(recordings):
