@@ -90,6 +90,7 @@ def _plot_speakers(axis, rows: pd.DataFrame) -> None:
     "A dot a speaker, the weakest first"
     rows = rows.sort_values("accuracy")
     axis.errorbar(range(len(rows)), rows.accuracy, [rows.accuracy - rows.low, rows.high - rows.accuracy], fmt="o", markersize=4, elinewidth=0.8)
+    if "adapted" in rows: axis.plot(range(len(rows)), rows.adapted, "_", color="seagreen")
     few = len(rows) <= 10
     axis.set_xticks(range(len(rows)) if few else [], rows.value if few else [], rotation=90)
     axis.set(xlabel="" if few else f"{len(rows)} speakers", title="speaker")
