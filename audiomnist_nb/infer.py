@@ -158,7 +158,7 @@ class Recogniser:
         x: np.ndarray,                 # features (n, *shape)
         speakers: list | np.ndarray,   # (n,) who speaks
     ) -> tuple[np.ndarray, np.ndarray]:   # (n, 10) float32; (n,) whether they are of an adapted network
-        "The same, from networks adapted to the speakers (`adapt.answers_adapted`)."
+        "Probabilities of the digits, calibrated likewise, by networks adapted to the speakers (`adapt.answers_adapted`)."
         logs, done = answers_adapted(self.network, torch.from_numpy(x).to(self.device), speakers)
         return self._tempered(logs), done
 

@@ -74,10 +74,13 @@ def robustness(
     kept, waveforms = _labelled(recordings, recogniser.trained.features.resampling_rate)
     digits, speakers = np.array([r.digit for r in kept]), np.array([str(r.speaker) for r in kept])
     others, steps = others_of(speakers.tolist(), waveforms), [(how, value) for how, values in CONDITIONS.items() for value in values]
-    def right(x):   # (n,) right without adaptation; with it, and whether there was any
-        fitted, done = recogniser.adapted_probabilities(x, speakers) if adapt else (None, None)
-        return recogniser.probabilities(x).argmax(1) == digits, *((fitted.argmax(1) == digits, done) if adapt else ())
-    def line(condition, value, plain, *more): return row(condition, value, plain) | (dict(adapted=float(more[0].mean()), adapted_right=int(more[0].sum()), adapted_recordings=int(more[1].sum())) if more else {})
+    def right(x):   # (n,) right as the network is, right once adapted, whether adapted
+        plain = recogniser.probabilities(x).argmax(1) == digits
+        if not adapt: return [plain]
+        fitted, done = recogniser.adapted_probabilities(x, speakers)
+        return [plain, fitted.argmax(1) == digits, done]
+    def line(condition, value, plain, fitted=None, done=None):
+        return row(condition, value, plain) | ({} if fitted is None else dict(adapted=float(fitted.mean()), adapted_right=int(fitted.sum()), adapted_recordings=int(done.sum())))
     clean = right(features_of(waveforms, recogniser.extractor))
     work = Parallel(jobs, prefer="threads", return_as="generator")(delayed(_features_when)(*step, waveforms, others, recogniser.extractor, seed) for step in steps)
     rows = [line("as recorded", "", *clean)]
