@@ -340,7 +340,8 @@ class Trainer:
     def _step(self, x: torch.Tensor, y: torch.Tensor, share: float = 1) -> torch.Tensor:
         "Update the weights once; summed loss and number of right answers of the batch, or of this process's share of it (1: an equal share)"
         c, classes = self.config, self.config.model.layers.output_size
-        wanted = (1 - c.label_smoothing)*nn.functional.one_hot(y.clamp(0), classes) + c.label_smoothing/classes
+        wanted = y   # digits, or, where the settings ask for that, shares of each digit
+        if c.label_smoothing or c.outliers or c.augment.mixup: wanted = (1 - c.label_smoothing)*nn.functional.one_hot(y.clamp(0), classes) + c.label_smoothing/classes
         if c.outliers: wanted = torch.where(y[:, None] < 0, 1/classes, wanted)
         if self.augment: x = self.augment(x, self.own_rng)
         if c.augment.mixup: x, wanted = mixup(x, wanted, c.augment.mixup, self.own_rng)
@@ -348,9 +349,9 @@ class Trainer:
         def loss_of_batch():
             nonlocal logs
             self.optimizer.zero_grad()
-            with torch.autocast(self.device.type, self.products, enabled=self.products is not torch.float32 and not self.rounds): answers = self.forward(x).float()
+            with contextlib.nullcontext() if self.rounds or self.products is torch.float32 else torch.autocast(self.device.type, self.products): answers = self.forward(x).float()
             if logs is None: logs = answers   # LBFGS asks several times, and returns the first loss
-            loss = -(wanted*answers).sum(1).mean()*share
+            loss = (nn.functional.nll_loss(answers, y) if wanted is y else -(wanted*answers).sum(1).mean())*share
             self.scaler.scale(loss).backward()
             if c.clip_grad:
                 self.scaler.unscale_(self.optimizer)
