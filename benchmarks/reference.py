@@ -27,24 +27,21 @@ def network_as_described(model: str):
                          nn.Dropout(0.5), nn.Linear(128, 10), nn.LogSoftmax(1))
 
 
-def per_item_step(network, x, y, batchsize):
-    "A function that trains one batch: a DataLoader over single items, the default Adam"
+def per_item_epoch(network, x, y, batchsize):
+    "A function that trains one epoch: a DataLoader over single items, the default Adam"
     import torch
     from torch.utils.data import DataLoader, TensorDataset
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-6)
-    batches = iter(())
-    def step():
-        nonlocal batches
-        batch = next(batches, None)
-        if batch is None or len(batch[0]) < batchsize:
-            batches = iter(DataLoader(TensorDataset(x, y), batchsize, shuffle=True))
-            batch = next(batches)
-        optimizer.zero_grad()
-        loss = torch.nn.functional.nll_loss(network(batch[0]), batch[1])
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-    return step
+    optimizer, batches = torch.optim.Adam(network.parameters(), lr=1e-6), DataLoader(TensorDataset(x, y), batchsize, shuffle=True)
+    def epoch():
+        total = 0
+        for inputs, digits in batches:
+            optimizer.zero_grad()
+            loss = torch.nn.functional.nll_loss(network(inputs), digits)
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+        return total
+    return epoch
 
 
 if __name__ == "__main__":
