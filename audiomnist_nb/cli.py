@@ -119,7 +119,7 @@ def _dataset(
     augment: Annotated[Optional[Path], typer.Option("--augment", parser=_path, help="Varied copies in place of the recordings, by settings such as config/augment/voices.yml.")] = None,
     jobs: Jobs = -1,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first unreadable recording instead of leaving it out.")] = False,
-    cache: Annotated[bool, typer.Option(help="Keep features in data/cache, so that a recording is read once for each setting (with --augment: all copies, made anew if any recording changes).")] = True,
+    cache: Annotated[bool, typer.Option(help="Keep features in data/cache, so that a recording is read once for each setting.")] = True,
     backend: Annotated[Optional[str], typer.Option("--backend", help="dask or ray: the work is done by a cluster, which sees the same files (dask: the extra `cluster`; ray: the package `ray`).")] = None,
     address: Annotated[Optional[str], typer.Option("--address", help="Its scheduler, such as tcp://host:8786; default: workers started here.")] = None,
     verbose: Verbose = False,
@@ -135,11 +135,12 @@ def _dataset(
     config, recordings = FeatureConfig.load(find_path(config_path)), scan(find_path(data_path))
     if recordings.left_out: typer.echo(repr(recordings), err=True)
     if speakers: recordings = recordings.of(*listed(speakers))
+    kept = project_root()/"data/cache/features.sqlite" if cache else None
     with on_cluster(backend, address):
         if augment:
             from audiomnist_nb.augment import augmented
-            made = augmented(recordings, config, settings_from(WaveformAugmentConfig, read_yaml(find_path(augment)), str(augment)), jobs, project_root()/"data/cache" if cache else None, strict)
-        else: made = extract(recordings, config, jobs, strict, project_root()/"data/cache/features.sqlite" if cache else None)
+            made = augmented(recordings, config, settings_from(WaveformAugmentConfig, read_yaml(find_path(augment)), str(augment)), jobs, kept, strict)
+        else: made = extract(recordings, config, jobs, strict, kept)
     path = made.save(project_root()/"data/processed"/name)
     typer.echo(f"{show_path(path)}: {made!r}")
     skipped = path.with_name(f"{path.stem}_skipped.csv")

@@ -1,5 +1,5 @@
 "The command line, as a person uses it: in another folder, by its installed name."
-import json, os, re, shutil, signal, subprocess, sys, time
+import json, os, re, shutil, signal, sqlite3, subprocess, sys, time
 from pathlib import Path
 
 import numpy as np
@@ -161,12 +161,14 @@ def test_a_calibrated_model_may_reject(work, run):
 def test_varied_copies_are_kept(work, run):
     (work/"varied.yml").write_text("copies: 1\nnoise: 1")
     arguments = ["dataset", "--data-path", "data/test/voices", "--config-path", AGG, "--name", "varied", "--augment", "varied.yml"]
-    assert run("audiomnist", *arguments, "--no-cache", cwd=work)[0] == 0 and not list((work/"data/cache").glob("augmented_*.npz"))
-    assert run("audiomnist", *arguments, cwd=work)[0] == 0
-    kept, = (work/"data/cache").glob("augmented_*.npz")
-    before = kept.stat().st_mtime_ns
-    assert run("audiomnist", *arguments, cwd=work)[0] == 0 and kept.stat().st_mtime_ns == before
-    assert (work/"data/processed/varied.npz").read_bytes() == kept.read_bytes()
+    cache = work/"data/cache/features.sqlite"
+    rows = lambda: sqlite3.connect(cache).execute("select count(*) from features").fetchone()[0] if cache.exists() else 0
+    before = rows()
+    assert run("audiomnist", *arguments, "--no-cache", cwd=work)[0] == 0 and rows() == before
+    assert run("audiomnist", *arguments, cwd=work)[0] == 0 and rows() == before + 20
+    made = (work/"data/processed/varied.npz").read_bytes()
+    code, _, error = run("audiomnist", *arguments, "--verbose", cwd=work)
+    assert code == 0 and "the copies of 20 of 20 recordings are in data/cache/features.sqlite" in error and (work/"data/processed/varied.npz").read_bytes() == made
 
 
 def test_an_unreadable_recording_is_named_and_left_out(work, run):
