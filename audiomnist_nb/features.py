@@ -179,7 +179,7 @@ def trim_silence(
     n_fft: int,             # frame, samples
     hop_length: int,        # step, samples
 ) -> np.ndarray:            # (fewer,) a part of the waveform
-    "The waveform without the silence at its ends, as `librosa.effects.trim`; pure silence stays as it is."
+    "The waveform without the silence at its ends, as `librosa.effects.trim`, but that whatever is below -100 dBFS is silence; a recording of nothing else stays as it is."
     padded = np.pad(waveform.astype(np.float64)**2, n_fft//2)
     total = np.concatenate([[0], padded.cumsum()])
     starts = np.arange(0, len(padded) - n_fft + 1, hop_length)
@@ -425,9 +425,10 @@ def librosa_features(
     "The same features by librosa, one recording at a time: what the extractor is measured against."
     import librosa
     c, y = config, waveform
-    if c.pre_emphasis: y = librosa.effects.preemphasis(y, coef=c.pre_emphasis)
+    if c.pre_emphasis and len(y) > 1: y = librosa.effects.preemphasis(y, coef=c.pre_emphasis, zi=-c.pre_emphasis*(2*y[:1] - y[1:2]))   # the first sample as `pre_emphasise` has it
     if c.trim: y = librosa.effects.trim(y, top_db=c.trim, frame_length=c.n_fft, hop_length=c.hop_length)[0]
     if c.level == "peak": y = librosa.util.normalize(y)
+    if c.level == "rms": y = y/max(10*np.sqrt((y**2).mean()), 1e-8)
     if c.feature == "waveform": return librosa.util.fix_length(y, size=c.shape[0])
     mel = librosa.feature.melspectrogram(y=y, sr=c.resampling_rate, n_fft=c.n_fft, hop_length=c.hop_length, win_length=c.win_length, n_mels=c.n_mels, fmin=c.fmin, fmax=c.upper_edge)
     x = mel if c.feature == "mel" else librosa.power_to_db(mel, top_db=c.top_db)

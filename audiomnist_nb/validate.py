@@ -349,7 +349,8 @@ class Validation:
         table = pd.concat([self.conditions, speakers]).groupby(["condition", "value"], sort=False).sum(numeric_only=True).drop(columns=["fold", "seed"], errors="ignore").reset_index()
         if "adapted" in said: table["adapted"] = table.adapted_right/table.n
         accuracy = table.right/table.n
-        low, high = wilson(accuracy, table.n/self.folds.seed.nunique())
+        own, all_of_them = said.groupby("speaker").row.nunique(), said.row.nunique()/len(said)   # a recording counts once, however often it was tested
+        low, high = wilson(accuracy, np.where(table.condition == "speaker", table.value.map(own), table.n*all_of_them).astype(float))
         return table.assign(accuracy=accuracy, low=low, high=high, lost=accuracy[0] - accuracy)
 
     def summary(self) -> str:
