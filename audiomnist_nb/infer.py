@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from .adapt import answers_adapted
-from .config import FeatureConfig, InputError, package_file, project_root, replacing, show_path
+from .config import FeatureConfig, InputError, logger, package_file, project_root, replacing, show_path
 from .corpora import Recording, named, read_corrections, scan
-from .features import FeatureExtractor, _checked, extract_features, features_of, plot_features, read_audio, resample
+from .features import RATES, FeatureExtractor, _checked, extract_features, features_of, plot_features, read_audio, resample
 from .models import TrainedModel, load, log_probabilities
 from .reject import score_of, tempered
 
@@ -32,6 +32,7 @@ class Predictions:
     made: dict = field(default_factory=dict)   # which model answered
     rejected: np.ndarray | None = None         # (n,) whether rejected as no digit; None: not asked
     adapted: np.ndarray | None = None          # (n,) whether answered by a network adapted to its speaker; None: not asked
+    unreadable: int = 0                        # more recordings that were asked for
 
     @property
     def digits(self) -> np.ndarray:
@@ -101,7 +102,10 @@ class Predictions:
     ) -> Path:                # the folder
         "Write predictions.csv and metrics.json, and cm.png where digits are known, into a report folder."
         folder = Path(folder)
-        metrics = dict(recordings=len(self.recordings), labelled=int(self.known.sum()), right=int(self.right.sum()), accuracy=self.accuracy, model=self.made)
+        try: before = int(json.loads((folder/"metrics.json").read_text(encoding="utf-8"))["recordings"])
+        except (OSError, ValueError, KeyError, TypeError): before = 0   # none, or none that says so
+        if before > len(self.recordings): logger.warning("%s: the report of %d recordings is replaced by one of %d", show_path(folder), before, len(self.recordings))
+        metrics = dict(recordings=len(self.recordings), unreadable=self.unreadable, labelled=int(self.known.sum()), right=int(self.right.sum()), accuracy=self.accuracy, model=self.made)
         metrics |= {what: int(rows.sum()) for what, rows in (("rejected", self.rejected), ("adapted_recordings", self.adapted)) if rows is not None}
         with replacing(folder/"predictions.csv") as new: self.table().to_csv(new, index=False, float_format="%.6f")
         with replacing(folder/"metrics.json") as new: new.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
@@ -178,18 +182,20 @@ class Recogniser:
         made = {key: self.trained.made.get(key) for key in ("version", "commit", "data")}
         if isinstance(what, (np.ndarray, torch.Tensor)):
             x, recordings = self._of_waveform(np.asarray(what), sr), [Recording(Path("waveform"))]
+            wrong = {}
         else:
             asked = _recordings(what)
-            x, recordings, _ = extract_features(asked, self.extractor, strict=len(asked) == 1)   # a single one fails with its own message
+            x, recordings, wrong = extract_features(asked, self.extractor, strict=len(asked) == 1)   # a single one fails with its own message
         rejected = score_of(self.network, torch.from_numpy(x).to(self.device), self.calibration) < self.calibration["threshold"] if reject else None
         probabilities, adapted = self.adapted_probabilities(x, [r.speaker for r in recordings]) if adapt else (self.probabilities(x), None)
-        return Predictions(recordings, probabilities, made, rejected, adapted)
+        return Predictions(recordings, probabilities, made, rejected, adapted, len(wrong))
 
     def _of_waveform(self, waveform: np.ndarray, sr: int | None) -> np.ndarray:
-        if not sr or sr < 0: raise InputError("a waveform needs its sampling rate: predict(waveform, sr)")
+        if sr is None: raise InputError("a waveform needs its sampling rate: predict(waveform, sr)")
+        if sr not in RATES: raise InputError(f"sr: {sr!r} given; expected a whole number of Hz, {RATES[0]} to {RATES[-1]}")
         if waveform.dtype != np.int16 and waveform.dtype.kind != "f": raise InputError(f"a waveform has floats in [-1, 1] or 16-bit integers; {waveform.dtype} given")
         if waveform.dtype != np.int16: waveform = waveform.astype(np.float32, copy=False)
-        return features_of([resample(_checked(waveform), sr, self.trained.features.resampling_rate)], self.extractor)
+        return features_of([resample(_checked(waveform), int(sr), self.trained.features.resampling_rate)], self.extractor)
 
 # %% ../nbs/03_infer.ipynb #1607ee5f
 def _recordings(what: str | Path | list) -> list[Recording]:
@@ -197,6 +203,7 @@ def _recordings(what: str | Path | list) -> list[Recording]:
     if not isinstance(what, (list, tuple)):
         if Path(what).is_dir(): return scan(what, labelled=False)
         what = [what]
+    if any(not isinstance(r, (str, Path, Recording)) for r in what): raise InputError(f"expected a file, a folder, a list of files, or a waveform as a numpy array; got {type(what[0]).__name__} in a list")
     wrong = read_corrections()
     return [r if isinstance(r, Recording) else named(r, wrong) for r in what]
 

@@ -9,6 +9,7 @@ __all__ = ['STEPS', 'REACH', 'plot_stages', 'explorer', 'augmentation_explorer',
 from functools import cache
 from html import escape
 from pathlib import Path
+from contextlib import suppress
 from typing import get_args
 
 import ipywidgets as widgets
@@ -109,12 +110,17 @@ def augmentation_explorer(
     recordings: list[Recording],   # to choose from
 ):                                 # an ipywidgets box
     "A recording before and after any of the transforms, to see and to hear."
+    if not recordings: raise InputError("no recordings given")
     which = widgets.Dropdown(options=[(r.path.name, r) for r in recordings], description="recording")
     how = widgets.Dropdown(options=[(f"{name} ({unit})", name) for name, unit in DEGRADATIONS.items()], description="transform")
     amount, seed = widgets.FloatSlider(), widgets.IntSlider(0, 0, 20, description="seed")
     shown, settings = widgets.HTML(), FeatureConfig(feature="log_mel", n_mels=64)
     @cache
     def sound(path): return resample(*read_audio(path), 16000)
+    def others():
+        for recording in recordings[:40] if how.value == "babble" else ():
+            with suppress(InputError, OSError):
+                if recording is not which.value: yield sound(recording.path)
     def side(waveform, title):
         figure = plot_features(waveform, settings)
         figure.axes[0].set(ylim=(-1, 1))   # so that another level is seen
@@ -122,8 +128,7 @@ def augmentation_explorer(
     def draw(change=None):
         try:
             before = sound(which.value.path)
-            babble = [sound(r.path) for r in recordings[:40] if r is not which.value]
-            after = degrade(before, 16000, how.value, amount.value, np.random.default_rng(seed.value), babble)
+            after = degrade(before, 16000, how.value, amount.value, np.random.default_rng(seed.value), [*others()])
             sides = side(np.clip(before, -1, 1), "before"), side(np.clip(after, -1, 1), f"after: {how.label}, {amount.value:g}")
             shown.value = f'<div style="display:flex;gap:2em">{"".join(sides)}</div>'
         except (InputError, OSError, ValueError) as e: shown.value = f"<b>{escape(str(e))}</b>"

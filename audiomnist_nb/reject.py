@@ -343,7 +343,7 @@ def validation_rows(
     if known is None: raise InputError("the model doesn't say whom it was trained on; train it on a dataset that says who speaks")
     rows = dataset.own[~np.isin(dataset.speaker[dataset.own], known)]
     if not len(rows): raise InputError("the model was trained on all speakers of this dataset; calibrate it on others, or train it with split: speaker")
-    if len(np.unique(dataset.speaker[rows])) < 2: raise InputError(f"calibration needs two or more speakers that were not trained on, found {len(np.unique(dataset.speaker[rows]))}")
+    if len(np.unique(dataset.speaker[rows])) < 2: raise InputError(f"calibration needs two or more speakers that were not trained on, found {len(np.unique(dataset.speaker[rows]))}; give a dataset of others, or train with a larger eval_split")
     return rows
 
 # %% ../nbs/03_reject.ipynb #7b1c02b8
@@ -377,6 +377,8 @@ def calibrate(
     if trained.features is None: raise InputError(f"{folder}: the model doesn't say how its features are made; train it with the settings of its dataset (data_config, --data-config)")
     if dataset.y.max() >= trained.config.layers.output_size: raise InputError(f"digit {dataset.y.max()} is in the dataset; the model knows 0 to {trained.config.layers.output_size - 1} only")
     if dataset.x.shape[1:] != trained.network.input_shape: raise InputError(f"the model expects features {trained.network.input_shape} for each recording, the dataset has {dataset.x.shape[1:]}")
+    validation_rows(trained, dataset)   # what is wrong with them is told before the work
+    choose_threshold(np.zeros(1), keep)
     if n_sounds < 1: raise InputError(f"n_sounds: {n_sounds} given; expected 1 or more")
     heard, clouds = hear_apart(trained, dataset, other_sounds(n_sounds, seed))
     if heard.missing: logger.warning("no recordings of %s by new speakers: the threshold is set on probabilities, and may not suit them", ", ".join(map(str, heard.missing)))

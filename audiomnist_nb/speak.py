@@ -122,6 +122,7 @@ def microphone(
     digit, name = widgets.Dropdown(options=range(10), description="it was a", layout=dict(width="11em")), widgets.Text(placeholder="your name", layout=dict(width="10em"))
     keep, filed = widgets.Button(description="save", disabled=True), widgets.HTML()
     def answered(change):
+        recorder.note = ""   # so that the same words are said again
         recorder.answers = answers = answer(recogniser, recorder.waveform, recorder.sr)
         if not answers: recorder.note = "nothing was heard: speak louder, or nearer"
         elif answers[0]["digit"] is not None: digit.value = answers[0]["digit"]
@@ -159,6 +160,7 @@ def collect(
         prompt.value = f"<h2>Thank you. {len(files)} recordings are in {show_path(files[0].parent)}</h2>" if done else f"<h2>Say: {wanted[len(files)]} <small>({len(files) + 1} of {len(wanted)})</small></h2>"
         again.disabled = not files
     def filed(change):
+        recorder.note = ""
         found = words(recorder.waveform, recorder.sr)
         if len(found) != 1: recorder.note = "nothing was heard: once more" if not found else f"{len(found)} words were heard: once more, only the digit"
         elif len(files) < len(wanted):
