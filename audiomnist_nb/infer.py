@@ -200,10 +200,9 @@ class Recogniser:
 # %% ../nbs/03_infer.ipynb #1607ee5f
 def _recordings(what: str | Path | list) -> list[Recording]:
     "The recordings meant by a file, a folder or a list of files or recordings"
-    if not isinstance(what, (list, tuple)):
-        if Path(what).is_dir(): return scan(what, labelled=False)
-        what = [what]
-    if any(not isinstance(r, (str, Path, Recording)) for r in what): raise InputError(f"expected a file, a folder, a list of files, or a waveform as a numpy array; got {type(what[0]).__name__} in a list")
+    if isinstance(what, (str, Path)) and Path(what).is_dir(): return scan(what, labelled=False)
+    if not isinstance(what, (list, tuple)): what = [what]
+    for odd in (r for r in what if not isinstance(r, (str, Path, Recording))): raise InputError(f"expected a file, a folder, a list of files, or a waveform as a numpy array; {type(odd).__name__} given")
     wrong = read_corrections()
     return [r if isinstance(r, Recording) else named(r, wrong) for r in what]
 
