@@ -242,7 +242,7 @@ def _babble_pools(labelled: list[tuple[Recording, str]], config: WaveformAugment
     "Speaker -> digests and waveforms of the recordings that babble is made of; whichever order they come in"
     if not config.noise or "babble" not in config.noises: return {}
     pools = {}
-    for digest, recording in tqdm(sorted({digest: recording for recording, digest in labelled}.items()), "babble", unit="clip", delay=2):   # digests are as good as drawn
+    for (digest, _), recording in tqdm(sorted({(digest, str(r.speaker)): r for r, digest in labelled}.items()), "babble", unit="clip", delay=2):   # digests are as good as drawn
         pool = pools.setdefault(recording.speaker, [])
         if len(pool) < 8 and not isinstance(waveform := _read_or_say(recording, sr), str): pool.append((digest, waveform))
     return pools

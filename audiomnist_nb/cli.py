@@ -335,7 +335,7 @@ def _calibrate(
 # %% ../nbs/04_cli.ipynb #d017e43c
 @app.command("record")
 def _record(
-    speaker: Annotated[Optional[str], typer.Option("--speaker", help="Collect a test set of this speaker: each digit is asked for and filed as data/test/SPEAKER/digit_SPEAKER_take.wav. Without it, one recording is answered.")] = None,
+    speaker: Annotated[Optional[str], typer.Option("--speaker", help="Collect a test set of this speaker: each digit is asked for and kept in data/test/SPEAKER. Without it, one recording is answered.")] = None,
     takes: Annotated[int, typer.Option("--takes", help="Recordings of each digit.")] = 2,
     to: Annotated[Optional[Path], typer.Option("--to", parser=_path, help="A folder other than data/test.")] = None,
     model: Annotated[Optional[Path], typer.Option("--model", parser=_path, help="Model folder that answers; default: the model that comes with the package.")] = None,

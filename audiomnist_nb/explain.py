@@ -38,7 +38,7 @@ def integrated_gradients(
     z: torch.Tensor,        # (n, *shape) normalised features
     digits: torch.Tensor,   # (n,) whose logits
     steps: int = 32,        # points on the path
-) -> torch.Tensor:          # (n, *shape); summing to the logit's change from silence
+) -> torch.Tensor:          # (n, *shape); summing to the logit's change from silence, with 32 steps nearly
     "Gradients summed on the straight path from silence to the recording (Sundararajan et al., ICML 2017)."
     return _captum().IntegratedGradients(network.eval().logits).attribute(z, _silence(z), digits, n_steps=steps, internal_batch_size=256).detach()
 
@@ -175,6 +175,7 @@ def relevant_sound(
         smooth = np.convolve(gain, np.hanning(c.hop_length) + 1e-9, "same")
         return (fix_length(prepared, len(gain))*smooth/(smooth.max() + 1e-12)).astype(np.float32)
     if c.feature not in ("mel", "log_mel") or c.deltas or c.aggregate_over_t: raise InputError("only the relevance of a spectrogram over time, or of a waveform, can be heard; set feature: log_mel, mel or waveform")
+    if c.hop_length >= c.win_length: raise InputError(f"frames {c.hop_length} samples apart and {c.win_length} long leave gaps, so their relevance can't be heard; set a shorter hop_length")
     spectrum = torch.stft(torch.from_numpy(prepared), c.n_fft, c.hop_length, window=extractor.window, pad_mode="constant", return_complex=True)
     bands = nn.functional.pad(torch.from_numpy(gain).float(), (0, spectrum.shape[1] - gain.shape[1]))   # or cut
     gains = extractor.mel.T/extractor.mel.sum(0).clamp(min=1e-9)[:, None] @ bands

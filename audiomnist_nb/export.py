@@ -58,6 +58,7 @@ def trimmed(
     loud = power > (power.amax(1, keepdim=True)*10**(-top_db/10)).clamp(min=1e-10)
     first, last = frame.where(loud, 2**40).amin(1), frame.where(loud, -1).amax(1)
     first, end = first.where(last >= 0, 0)*hop_length, ((last + 1)*hop_length).where(last >= 0, x.shape[1]).clamp(max=x.shape[1])
+    first = first.where(first < x.shape[1], x.shape[1] - hop_length).clamp(min=0)   # a click at the very end
     at = torch.arange(x.shape[1])
     return _part(nn.functional.pad(x, (0, x.shape[1])), first, x.shape[1])*(at < (end - first)[:, None]), end - first
 

@@ -30,11 +30,13 @@ from .config import FeatureConfig, InputError, ending_workers, find_path, keep_m
 from .corpora import Recording, audio_suffixes
 
 # %% ../nbs/00_features.ipynb #a4496997
-def _riff_is_cut(path: Path) -> bool:
-    "Whether a WAV file is shorter than its header says (a streamed file's placeholder length says nothing)"
-    with open(path, "rb") as file: head = file.read(8)
-    if head[:4] != b"RIFF" or len(head) < 8: return False
-    promised = struct.unpack("<I", head[4:])[0]
+_SIZES = {b"RIFF": "<4xI", b"RIFX": ">4xI", b"FORM": ">4xI", b".snd": ">4xII", b"RF64": "<20xQ", b"riff": "<16xQ"}   # where WAV, AIFF, AU, RF64 and W64 files tell theirs
+
+def _is_cut(path: Path) -> bool:
+    "Whether such a file is shorter than its header says (a streamed file's placeholder length says nothing)"
+    with open(path, "rb") as file: head = file.read(28)
+    if head[:4] not in _SIZES or len(head) < 28: return False
+    promised = sum(struct.unpack_from(_SIZES[head[:4]], head))
     return 0 < promised < 0x7FFFF000 and promised > path.stat().st_size + 1   # some programs write the size of the whole file
 
 # %% ../nbs/00_features.ipynb #c0ffee16
@@ -66,7 +68,7 @@ def _read(path: str | Path) -> tuple[np.ndarray, int]:
             waveform, sr, promised = file.read(dtype="float32", always_2d=True)[:, 0], file.samplerate, file.frames
     except soundfile.LibsndfileError as e: raise InputError(f"{path}: not readable as sound ({e.error_string.rstrip('.')}){'' if path.suffix.lower() in audio_suffixes() else '; convert it to WAV or FLAC'}") from e
     if sr not in RATES: raise InputError(f"{path}: its sampling rate of {sr} Hz can't be right")
-    if len(waveform) + 1152*(path.suffix.lower() == ".mp3") < promised or _riff_is_cut(path): raise InputError(f"{path}: the file is cut short")
+    if len(waveform) + 1152*(path.suffix.lower() == ".mp3") < promised or _is_cut(path): raise InputError(f"{path}: the file is cut short")
     return _checked(waveform, path), sr
 
 def _unit(samples: np.ndarray) -> np.float32:
@@ -442,13 +444,14 @@ def librosa_features(
 # %% ../nbs/00_features.ipynb #8eb43b85
 class CMVN(nn.Module):
     "Mean and variance normalisation of features as the settings say; `train` and `bayes` need `fit` first."
-    PRIOR = 50   # frames that the training data's statistics count for
+    PRIOR = 50   # frames that the training data's statistics count for with `bayes`
 
     def __init__(self,
         config: FeatureConfig,   # `cmvn`, `cmvn_variance` and the shape count
     ):
         super().__init__()
         self.kind, self.variance = config.cmvn, config.cmvn_variance
+        self.prior = self.PRIOR*(config.hop_length if config.feature == "waveform" else 1)
         if self.kind in ("train", "bayes"):
             size = config.shape if config.aggregate_over_t else (*config.shape[:-1], 1)   # of a waveform, all samples share one
             self.register_buffer("mean", torch.zeros(size))
@@ -467,7 +470,7 @@ class CMVN(nn.Module):
         x: torch.Tensor,    # (batch, *shape)
     ) -> torch.Tensor:      # same shape
         if self.kind == "none": return x
-        own = dict(train=0, bayes=x.shape[-1]/(x.shape[-1] + self.PRIOR)).get(self.kind, 1)   # weight of the recording's own statistics
+        own = dict(train=0, bayes=x.shape[-1]/(x.shape[-1] + self.prior)).get(self.kind, 1)   # weight of the recording's own statistics
         axes = tuple(range(1, x.ndim)) if self.kind == "level" else (-1,)
         mean = own*x.mean(axes, keepdim=True) if own else 0
         if own < 1: mean = mean + (1 - own)*self.mean
@@ -577,7 +580,9 @@ def load_joined(
     "One or several datasets from disk as one; raises `InputError` if their features differ."
     features = FeatureConfig.load(find_path(data_config)) if data_config else None
     if not (names := listed(paths)): raise InputError("no dataset given; name an .npz file, or several, comma-separated")
-    return join([Dataset.load(find_path(name), speaker_block, features) for name in names])
+    files = [find_path(name) for name in names]
+    if speaker_block and len({f.stem for f in files}) < len({f.resolve() for f in files}): raise InputError("with speaker_block, speakers are named after their file, so these files need different names")
+    return join([Dataset.load(file, speaker_block, features) for file in files])
 
 # %% ../nbs/00_features.ipynb #35079aa2
 def _mapped(path: Path, key: str) -> np.ndarray:

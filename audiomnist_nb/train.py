@@ -373,6 +373,7 @@ class Trainer:
         part = min(1, (self.step + 1)/(self.config.warmup*self.steps + 1e-9))
         scheduled = [group["lr"] for group in self.optimizer.param_groups]
         for group in self.optimizer.param_groups: group["lr"] = group["lr"]*part
+        self.lr = self.optimizer.param_groups[0]["lr"]
         yield
         for group, lr in zip(self.optimizer.param_groups, scheduled): group["lr"] = lr
 
@@ -491,7 +492,7 @@ def fit(
             for epoch in bar:
                 start = time.perf_counter()
                 row = dict(epoch=epoch) | trainer.epoch() | evaluate(trainer.validated, valid_x, valid_y)
-                row["lr"] = trainer.optimizer.param_groups[0]["lr"]
+                row["lr"] = trainer.lr   # of the last step
                 history.append(row | dict(seconds=time.perf_counter() - start))
                 bar.set_postfix(loss=f"{row['valid_loss']:.4f}", accuracy=f"{row['valid_accuracy']:.4f}", refresh=False)
                 logger.info("epoch %(epoch)d: training loss %(train_loss).4f accuracy %(train_accuracy).4f, validation loss %(valid_loss).4f accuracy %(valid_accuracy).4f", row)

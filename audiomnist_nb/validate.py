@@ -474,7 +474,7 @@ def _check_fold(fold: Fold, dataset: Dataset, classes: list[str], target: str) -
     for role in ("valid", "test"):
         if not len(getattr(fold, role)): raise InputError(f"fold {fold.name}: for its role {role} the dataset has only varied copies; join it with their recordings, or leave these speakers to training (always_train)")
     if missing := sorted(set(dataset.y[fold.test]) - set(dataset.y[fold.train])):
-        hint = "; to tell speakers, each must be heard in training: use the protocol takes" if target == "speaker" else ""
+        hint = "; to tell speakers, each must be heard in training: use the protocol takes" if target == "speaker" else "; other folds, or more speakers of each, may help" if target == "gender" else ""
         raise InputError(f"fold {fold.name}: {target} {classes[missing[0]]} is tested but not in the training part{hint}")
 
 # %% ../nbs/02_validate.ipynb #930ec569
