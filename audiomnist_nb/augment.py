@@ -20,7 +20,7 @@ from tqdm import tqdm
 from .cache import FeatureCache, content_digest, file_state
 from .config import AugmentConfig, FeatureConfig, InputError, WaveformAugmentConfig, logger, nearest, need_features, provenance, show_path
 from .corpora import Recording
-from .features import VERSION, Dataset, FeatureExtractor, band_centres, by_threads, by_workers, features_of, fix_length, found_anywhere, read_audio, resample, stays_here, warped_bands
+from .features import VERSION, Dataset, FeatureExtractor, _leave_out, band_centres, by_threads, by_workers, features_of, fix_length, found_anywhere, read_audio, resample, stays_here, warped_bands
 
 # %% ../nbs/01_augment.ipynb #234cc6ec
 def _library():
@@ -255,11 +255,6 @@ def _keys(labelled: list[tuple[Recording, str]], pools: dict, copies: int) -> di
     heard = {speaker: " ".join(digest for digest, _ in pool) for speaker, pool in pools.items()}
     return {r: [hashlib.sha256(f"{digest} {copy} {heard.get(r.speaker)}".encode()).digest() for copy in range(copies)] for r, digest in labelled}
 
-def _leave_out(problems: dict[str, str], strict: bool) -> None:
-    for problem in problems.values():
-        if strict: raise InputError(problem)
-        logger.warning("left out: %s", problem)
-
 def _make_copies(labelled: list[tuple[Recording, str]], states: dict[Recording, tuple], features: FeatureConfig, config: WaveformAugmentConfig, jobs: int, strict: bool, store: FeatureCache | None) -> tuple[np.ndarray, list[Recording], dict[str, str]]:
     "Features of all copies, the recordings they are of, and what is wrong with the others"
     extractor, made, wrong = FeatureExtractor(features), {}, {}
@@ -271,7 +266,7 @@ def _make_copies(labelled: list[tuple[Recording, str]], states: dict[Recording, 
     with tqdm(total=len(new), desc="varied copies", unit="clip", delay=2) as bar:
         for x, readable, problems in work:
             bar.update(len(readable) + len(problems))
-            _leave_out(problems, strict)
+            _leave_out(problems.values(), strict)
             copies = dict(zip(readable, x.reshape(len(readable), config.copies, *features.shape)))
             made |= copies; wrong |= problems
             for r in readable if store else ():

@@ -9,7 +9,7 @@ __all__ = ['app', 'Verbose', 'Jobs', 'Speakers', 'ConfigPath', 'Name', 'Version'
 # %% ../nbs/04_cli.ipynb #0534ff9b
 import logging, os, signal, sys, threading, traceback
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -23,33 +23,33 @@ def _path(text: str | Path) -> Path:
     if not str(text): raise typer.BadParameter("the path is empty")
     return at_home(text)
 
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what is being done.")]
-def _workers(jobs: int) -> int:
-    if jobs == 0: raise typer.BadParameter("0 workers would do nothing; give 1 or more, or -1 for all cores")
-    return jobs
-
-Jobs = Annotated[int, typer.Option("--jobs", "-j", callback=_workers, help="Parallel workers; -1: all cores.")]
-Speakers = Annotated[Optional[str], typer.Option("--speakers", help="Only these speakers, comma-separated: george,lucas.")]
-ConfigPath = Annotated[Optional[Path], typer.Option("--config-path", parser=_path, help="Training settings, such as config/models/config_20f.yml (default: the same, except name and input size).")]
-Name = Annotated[Optional[str], typer.Option("--name", help="Name of the experiment.")]
-Version = Annotated[Optional[str], typer.Option("--version", help="Its version.")]
-Model = Annotated[Optional[str], typer.Option("--model", help="FCNN, CNN, AudioNet, BCResNet, PlainCNN, ResNet or CRNN.")]
-Optimizer = Annotated[Optional[str], typer.Option("--optimizer", help="A torch.optim optimizer.")]
-Lr = Annotated[Optional[float], typer.Option("--lr", help="Its learning rate.")]
-Epochs = Annotated[Optional[int], typer.Option("--epochs", help="Epochs at most.")]
-Batchsize = Annotated[Optional[int], typer.Option("--batchsize", help="Recordings in a step.")]
-Earlystop = Annotated[Optional[str], typer.Option("--earlystop", help="true, false, or the patience: epochs above the best loss before a stop.")]
-Device = Annotated[Optional[str], typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
-DataConfig = Annotated[Optional[Path], typer.Option("--data-config", parser=_path, help="Feature settings, where the dataset has none.")]
-SpeakerBlock = Annotated[Optional[int], typer.Option("--speaker-block", help="If the dataset has no speakers: consecutive rows per speaker.")]
-
-# %% ../nbs/04_cli.ipynb #c4d081b0
-def _setup(verbose: bool) -> None:
+def _setup(verbose: bool) -> bool:
     "Send log messages to stderr: warnings, or with -v everything"
     logger, handler = logging.getLogger("audiomnist_nb"), logging.StreamHandler()
     handler.setLevel(logging.INFO if verbose else logging.WARNING)   # the logger itself may be lower, for run.log
     logger.setLevel(handler.level)
     logger.handlers, logger.propagate = [handler], False
+    return verbose
+
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", callback=_setup, help="Say what is being done.")]
+def _workers(jobs: int) -> int:
+    if jobs == 0: raise typer.BadParameter("0 workers would do nothing; give 1 or more, or -1 for all cores")
+    return jobs
+
+Jobs = Annotated[int, typer.Option("--jobs", "-j", callback=_workers, help="Parallel workers; -1: all cores.")]
+Speakers = Annotated[str | None, typer.Option(help="Only these speakers, comma-separated: george,lucas.")]
+ConfigPath = Annotated[Path | None, typer.Option(parser=_path, help="Training settings, such as config/models/config_20f.yml (default: the same, except name and input size).")]
+Name = Annotated[str | None, typer.Option(help="Name of the experiment.")]
+Version = Annotated[str | None, typer.Option(help="Its version.")]
+Model = Annotated[str | None, typer.Option(help="FCNN, CNN, AudioNet, BCResNet, PlainCNN, ResNet or CRNN.")]
+Optimizer = Annotated[str | None, typer.Option(help="A torch.optim optimizer.")]
+Lr = Annotated[float | None, typer.Option(help="Its learning rate.")]
+Epochs = Annotated[int | None, typer.Option(help="Epochs at most.")]
+Batchsize = Annotated[int | None, typer.Option(help="Recordings in a step.")]
+Earlystop = Annotated[str | None, typer.Option(help="true, false, or the patience: epochs above the best loss before a stop.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+DataConfig = Annotated[Path | None, typer.Option(parser=_path, help="Feature settings, where the dataset has none.")]
+SpeakerBlock = Annotated[int | None, typer.Option(help="If the dataset has no speakers: consecutive rows per speaker.")]
 
 # %% ../nbs/04_cli.ipynb #c465921b
 @app.callback(invoke_without_command=True)
@@ -79,12 +79,11 @@ def main(
 @app.command("download")
 def _download(
     corpus: Annotated[str, typer.Argument(help="audiomnist (1.9 GB, 60 speakers) or fsdd (21 MB, 6 speakers).")],
-    to: Annotated[Optional[Path], typer.Option("--to", parser=_path, help="Folder to put the corpus folder in (default: the project's data/raw).")] = None,
-    url: Annotated[Optional[str], typer.Option("--url", help="Another place with the same archive, such as a mirror.")] = None,
+    to: Annotated[Path | None, typer.Option(parser=_path, help="Folder to put the corpus folder in (default: the project's data/raw).")] = None,
+    url: Annotated[str | None, typer.Option(help="Another place with the same archive, such as a mirror.")] = None,
     verbose: Verbose = False,
 ):
     "Fetch a public corpus and check it. Run again to resume; an existing corpus is left as it is."
-    _setup(verbose)
     from audiomnist_nb.config import project_root, show_path
     from audiomnist_nb.download import download
     to = to or project_root()/"data/raw"
@@ -93,17 +92,16 @@ def _download(
 # %% ../nbs/04_cli.ipynb #207a9b83
 @app.command("synth")
 def _synth(
-    to: Annotated[Optional[Path], typer.Option("--to", parser=_path, help="New folder for the recordings (default: the project's data/raw/synthetic).")] = None,
-    speakers: Annotated[int, typer.Option("--speakers", help="Number of synthetic speakers (mbrola: beyond the number of databases, voices repeat).")] = 20,
-    takes: Annotated[int, typer.Option("--takes", help="Recordings of each digit by each speaker.")] = 5,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other speakers.")] = 0,
-    engine: Annotated[str, typer.Option("--engine", help="espeak, neural (the extra `voices`; a second a word), or mbrola (accents; apt install mbrola mbrola-us1 ...).")] = "espeak",
-    styles: Annotated[Optional[Path], typer.Option("--styles", parser=_path, help="Folder of Kokoro's voices (*.bin) for the neural engine (default: the five it comes with), or of databases for mbrola (default: /usr/share/mbrola).")] = None,
+    to: Annotated[Path | None, typer.Option(parser=_path, help="New folder for the recordings (default: the project's data/raw/synthetic).")] = None,
+    speakers: Annotated[int, typer.Option(help="Number of synthetic speakers (mbrola: beyond the number of databases, voices repeat).")] = 20,
+    takes: Annotated[int, typer.Option(help="Recordings of each digit by each speaker.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other speakers.")] = 0,
+    engine: Annotated[str, typer.Option(help="espeak, neural (the extra `voices`; a second a word), or mbrola (accents; apt install mbrola mbrola-us1 ...).")] = "espeak",
+    styles: Annotated[Path | None, typer.Option(parser=_path, help="Folder of Kokoro's voices (*.bin) for the neural engine (default: the five it comes with), or of databases for mbrola (default: /usr/share/mbrola).")] = None,
     jobs: Jobs = -1,
     verbose: Verbose = False,
 ):
     "Make a corpus of synthetic voices: the same seed, the same bytes. Run again to finish an interrupted one."
-    _setup(verbose)
     from audiomnist_nb.config import find_path, project_root, show_path
     from audiomnist_nb.corpora import synthesize
     to = to or project_root()/"data/raw/synthetic"
@@ -112,20 +110,19 @@ def _synth(
 # %% ../nbs/04_cli.ipynb #f8322b41
 @app.command("dataset")
 def _dataset(
-    data_path: Annotated[Path, typer.Option("--data-path", parser=_path, help="Folder of recordings named digit_speaker_take.wav, flat or a folder per speaker.")],
-    config_path: Annotated[Path, typer.Option("--config-path", parser=_path, help="Feature settings, such as config/data/data_20f_agg.yml.")],
-    name: Annotated[str, typer.Option("--name", help="The dataset is written to data/processed/NAME.npz.")],
+    data_path: Annotated[Path, typer.Option(parser=_path, help="Folder of recordings named digit_speaker_take.wav, flat or a folder per speaker.")],
+    config_path: Annotated[Path, typer.Option(parser=_path, help="Feature settings, such as config/data/data_20f_agg.yml.")],
+    name: Annotated[str, typer.Option(help="The dataset is written to data/processed/NAME.npz.")],
     speakers: Speakers = None,
-    augment: Annotated[Optional[Path], typer.Option("--augment", parser=_path, help="Varied copies in place of the recordings, by settings such as config/augment/voices.yml.")] = None,
+    augment: Annotated[Path | None, typer.Option(parser=_path, help="Varied copies in place of the recordings, by settings such as config/augment/voices.yml.")] = None,
     jobs: Jobs = -1,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first unreadable recording instead of leaving it out.")] = False,
     cache: Annotated[bool, typer.Option(help="Keep features in data/cache, so that a recording is read once for each setting.")] = True,
-    backend: Annotated[Optional[str], typer.Option("--backend", help="dask or ray: the work is done by a cluster, which sees the same files (dask: the extra `cluster`; ray: the package `ray`).")] = None,
-    address: Annotated[Optional[str], typer.Option("--address", help="Its scheduler, such as tcp://host:8786; default: workers started here.")] = None,
+    backend: Annotated[str | None, typer.Option(help="dask or ray: the work is done by a cluster, which sees the same files (dask: the extra `cluster`; ray: the package `ray`).")] = None,
+    address: Annotated[str | None, typer.Option(help="Its scheduler, such as tcp://host:8786; default: workers started here.")] = None,
     verbose: Verbose = False,
 ):
     "Turn recordings into a dataset of features (.npz). What can't be read is listed in NAME_skipped.csv beside it."
-    _setup(verbose)
     import csv, re
     from audiomnist_nb.config import FeatureConfig, InputError, WaveformAugmentConfig, check_place, find_path, listed, on_cluster, project_root, read_yaml, replacing, settings_from, show_path
     from audiomnist_nb.corpora import scan
@@ -152,7 +149,7 @@ def _dataset(
 # %% ../nbs/04_cli.ipynb #7ba8fd23
 @app.command("train")
 def _train(
-    data_path: Annotated[str, typer.Option("--data-path", help="Dataset (.npz), or several, comma-separated; one given twice counts twice.")],
+    data_path: Annotated[str, typer.Option(help="Dataset (.npz), or several, comma-separated; one given twice counts twice.")],
     config_path: ConfigPath = None,
     report: Annotated[bool, typer.Option("--report", "-r", help="Write metrics.json and run.log to reports/NAME_vVERSION.")] = False,
     plot: Annotated[bool, typer.Option("--plot", "-p", help="Write loss.png and accuracy.png there too.")] = False,
@@ -164,16 +161,15 @@ def _train(
     epochs: Epochs = None,
     batchsize: Batchsize = None,
     earlystop: Earlystop = None,
-    split: Annotated[Optional[str], typer.Option("--split", help="speaker: nobody on both sides; random: as the reference; or a file of folds (CSV).")] = None,
-    eval_split: Annotated[Optional[float], typer.Option("--eval-split", help="Share kept for validation.")] = None,
-    seed: Annotated[Optional[int], typer.Option("--seed", help="Seed of weights, order and dropout.")] = None,
+    split: Annotated[str | None, typer.Option(help="speaker: nobody on both sides; random: as the reference; or a file of folds (CSV).")] = None,
+    eval_split: Annotated[float | None, typer.Option(help="Share kept for validation.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, order and dropout.")] = None,
     device: Device = None,
     data_config: DataConfig = None,
     speaker_block: SpeakerBlock = None,
     verbose: Verbose = False,
 ):
     "Train a network. Options override the settings file; with `checkpoint: 1` in it, an interrupted run resumes."
-    _setup(verbose)
     import contextlib
     from audiomnist_nb.config import check_place, find_path, load_train_config, project_root, run_log, show_path
     from audiomnist_nb.features import load_joined
@@ -198,16 +194,16 @@ def _train(
 # %% ../nbs/04_cli.ipynb #d16623e2
 @app.command("validate")
 def _validate(
-    data_path: Annotated[str, typer.Option("--data-path", help="Dataset (.npz), or several, comma-separated; one given twice counts twice.")],
+    data_path: Annotated[str, typer.Option(help="Dataset (.npz), or several, comma-separated; one given twice counts twice.")],
     config_path: ConfigPath = None,
-    protocol: Annotated[str, typer.Option("--protocol", help="loso, kfold, takes, becker_digit, becker_gender, or a CSV file with the columns speaker (or path), fold, role.")] = "loso",
-    folds: Annotated[int, typer.Option("--folds", help="Number of folds, for kfold and takes.")] = 5,
-    seeds: Annotated[Optional[str], typer.Option("--seeds", help="Train each fold once per seed, comma-separated: 1,2,3.")] = None,
-    target: Annotated[str, typer.Option("--target", help="Predict digit, speaker or gender.")] = "digit",
-    genders: Annotated[Optional[Path], typer.Option("--genders", parser=_path, help="For gender: CSV with the columns speaker and gender, or AudioMNIST's JSON (default: as the dataset says, or AudioMNIST's).")] = None,
-    always_train: Annotated[Optional[str], typer.Option("--always-train", help="Speakers in every training part, never tested: s0x*,s1x*.")] = None,
-    valid_speakers: Annotated[Optional[str], typer.Option("--valid-speakers", help="Speakers who choose the epoch in every fold (loso, kfold).")] = None,
-    test_speakers: Annotated[Optional[str], typer.Option("--test-speakers", help="Test only these speakers (loso).")] = None,
+    protocol: Annotated[str, typer.Option(help="loso, kfold, takes, becker_digit, becker_gender, or a CSV file with the columns speaker (or path), fold, role.")] = "loso",
+    folds: Annotated[int, typer.Option(help="Number of folds, for kfold and takes.")] = 5,
+    seeds: Annotated[str | None, typer.Option(help="Train each fold once per seed, comma-separated: 1,2,3.")] = None,
+    target: Annotated[str, typer.Option(help="Predict digit, speaker or gender.")] = "digit",
+    genders: Annotated[Path | None, typer.Option(parser=_path, help="For gender: CSV with the columns speaker and gender, or AudioMNIST's JSON (default: as the dataset says, or AudioMNIST's).")] = None,
+    always_train: Annotated[str | None, typer.Option(help="Speakers in every training part, never tested: s0x*,s1x*.")] = None,
+    valid_speakers: Annotated[str | None, typer.Option(help="Speakers who choose the epoch in every fold (loso, kfold).")] = None,
+    test_speakers: Annotated[str | None, typer.Option(help="Test only these speakers (loso).")] = None,
     conditions: Annotated[bool, typer.Option("--conditions", help="Test in noise, rooms, at other levels and so on as well; the dataset's recordings have to be there.")] = False,
     adapt: Annotated[bool, typer.Option("--adapt", help="Test copies adapted to each tested speaker as well (infer --adapt).")] = False,
     jobs: Jobs = 1,
@@ -219,14 +215,13 @@ def _validate(
     epochs: Epochs = None,
     batchsize: Batchsize = None,
     earlystop: Earlystop = None,
-    eval_split: Annotated[Optional[float], typer.Option("--eval-split", help="Share of the untested speakers to choose the epoch (loso, kfold).")] = None,
+    eval_split: Annotated[float | None, typer.Option(help="Share of the untested speakers to choose the epoch (loso, kfold).")] = None,
     device: Device = None,
     data_config: DataConfig = None,
     speaker_block: SpeakerBlock = None,
     verbose: Verbose = False,
 ):
     "Cross-validation by speaker, recorded in reports/NAME_vVERSION/validate_PROTOCOL; run again, it resumes."
-    _setup(verbose)
     from audiomnist_nb.config import find_path, listed, load_train_config, run_log, show_path
     from audiomnist_nb.features import load_joined
     from audiomnist_nb.train import folds_of, write_folds
@@ -249,18 +244,17 @@ def _validate(
 # %% ../nbs/04_cli.ipynb #a76cb3ea
 @app.command("tune")
 def _tune(
-    data_path: Annotated[str, typer.Option("--data-path", help="Dataset (.npz), or several, comma-separated.")],
-    search: Annotated[Path, typer.Option("--search", parser=_path, help="What is varied, such as config/tune/example.yml.")],
-    name: Annotated[Optional[str], typer.Option("--name", help="Name of the search; the same name resumes it.")] = None,
-    trials: Annotated[Optional[int], typer.Option("--trials", help="Trials in all, including earlier ones.")] = None,
-    storage: Annotated[Optional[str], typer.Option("--storage", help="File or database URL that processes and machines share; default: reports/NAME/trials.log.")] = None,
+    data_path: Annotated[str, typer.Option(help="Dataset (.npz), or several, comma-separated.")],
+    search: Annotated[Path, typer.Option(parser=_path, help="What is varied, such as config/tune/example.yml.")],
+    name: Annotated[str | None, typer.Option(help="Name of the search; the same name resumes it.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Trials in all, including earlier ones.")] = None,
+    storage: Annotated[str | None, typer.Option(help="File or database URL that processes and machines share; default: reports/NAME/trials.log.")] = None,
     jobs: Jobs = 1,
     data_config: DataConfig = None,
     speaker_block: SpeakerBlock = None,
     verbose: Verbose = False,
 ):
     "Search for better settings; run it again to continue, or twice at once to share the work."
-    _setup(verbose)
     from audiomnist_nb.config import find_path, project_root, replacing, show_path
     from audiomnist_nb.features import load_joined
     from audiomnist_nb.tune import load_tune_config, save_best, trials_table, tune
@@ -274,20 +268,19 @@ def _tune(
 # %% ../nbs/04_cli.ipynb #ff2a3a57
 @app.command("infer")
 def _infer(
-    recording: Annotated[Optional[Path], typer.Argument(parser=_path, help="A recording, or a folder of them.", show_default=False)] = None,
-    data_path: Annotated[Optional[Path], typer.Option("--data-path", parser=_path, help="The same, as an option.")] = None,
-    model: Annotated[Optional[Path], typer.Option("--model", parser=_path, help="Model folder, such as models/mymodel_20_coeff_v010 (default: the model that comes with the package).")] = None,
-    config: Annotated[Optional[Path], typer.Option("--config", parser=_path, help="Or the training settings: the model is models/NAME_vVERSION of that file.")] = None,
-    data_config: Annotated[Optional[Path], typer.Option("--data-config", parser=_path, help="Feature settings: needed for a folder of the reference pipeline, else checked against the model's own.")] = None,
+    recording: Annotated[Path | None, typer.Argument(parser=_path, help="A recording, or a folder of them.", show_default=False)] = None,
+    data_path: Annotated[Path | None, typer.Option(parser=_path, help="The same, as an option.")] = None,
+    model: Annotated[Path | None, typer.Option(parser=_path, help="Model folder, such as models/mymodel_20_coeff_v010 (default: the model that comes with the package).")] = None,
+    config: Annotated[Path | None, typer.Option(parser=_path, help="Or the training settings: the model is models/NAME_vVERSION of that file.")] = None,
+    data_config: Annotated[Path | None, typer.Option(parser=_path, help="Feature settings: needed for a folder of the reference pipeline, else checked against the model's own.")] = None,
     report: Annotated[bool, typer.Option("--report", "-r", help="Write predictions.csv, metrics.json and cm.png to reports/MODEL/infer_DATA (with --adapt infer_DATA_adapted).")] = False,
     reject: Annotated[bool, typer.Option("--reject", help="Give no answer where a digit is too uncertain; needs a calibrated model (audiomnist calibrate).")] = False,
     adapt: Annotated[bool, typer.Option("--adapt", help="Adapt the network to each speaker by these recordings first; for ten or more of one speaker, of all digits. Those without a speaker in the name count as one's.")] = False,
     speakers: Speakers = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")] = "cpu",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "cpu",
     verbose: Verbose = False,
 ):
     "Recognise digits; where file names tell them, the last line is the accuracy."
-    _setup(verbose)
     from audiomnist_nb.config import FeatureConfig, InputError, check_place, find_path, listed, load_train_config, project_root, show_path
     from audiomnist_nb.corpora import scan
     from audiomnist_nb.infer import Recogniser, default_model, report_folder
@@ -311,15 +304,14 @@ def _infer(
 # %% ../nbs/04_cli.ipynb #a7abed46
 @app.command("calibrate")
 def _calibrate(
-    model: Annotated[Path, typer.Option("--model", parser=_path, help="Model folder; the calibration is written into it.")],
-    data_path: Annotated[str, typer.Option("--data-path", help="The dataset (.npz) it was trained on, whose validation speakers count, or one of other speakers; or several, comma-separated.")],
-    keep: Annotated[float, typer.Option("--keep", help="The share of the digits to answer.")] = 0.97,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the sounds without digits.")] = 0,
+    model: Annotated[Path, typer.Option(parser=_path, help="Model folder; the calibration is written into it.")],
+    data_path: Annotated[str, typer.Option(help="The dataset (.npz) it was trained on, whose validation speakers count, or one of other speakers; or several, comma-separated.")],
+    keep: Annotated[float, typer.Option(help="The share of the digits to answer.")] = 0.97,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sounds without digits.")] = 0,
     speaker_block: SpeakerBlock = None,
     verbose: Verbose = False,
 ):
     "Calibrate a model's probabilities, and find the threshold below which it gives no answer (infer --reject)."
-    _setup(verbose)
     from audiomnist_nb.config import check_place, find_path, project_root, show_path
     from audiomnist_nb.features import load_joined
     from audiomnist_nb.reject import calibrate
@@ -335,16 +327,15 @@ def _calibrate(
 # %% ../nbs/04_cli.ipynb #d017e43c
 @app.command("record")
 def _record(
-    speaker: Annotated[Optional[str], typer.Option("--speaker", help="Collect a test set of this speaker: each digit is asked for and kept in data/test/SPEAKER. Without it, one recording is answered.")] = None,
-    takes: Annotated[int, typer.Option("--takes", help="Recordings of each digit.")] = 2,
-    to: Annotated[Optional[Path], typer.Option("--to", parser=_path, help="A folder other than data/test.")] = None,
-    model: Annotated[Optional[Path], typer.Option("--model", parser=_path, help="Model folder that answers; default: the model that comes with the package.")] = None,
-    device: Annotated[Optional[str], typer.Option("--device", help="A microphone's name or number; `python -m sounddevice` lists them.")] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the order in which digits are asked for.")] = 0,
+    speaker: Annotated[str | None, typer.Option(help="Collect a test set of this speaker: each digit is asked for and kept in data/test/SPEAKER. Without it, one recording is answered.")] = None,
+    takes: Annotated[int, typer.Option(help="Recordings of each digit.")] = 2,
+    to: Annotated[Path | None, typer.Option(parser=_path, help="A folder other than data/test.")] = None,
+    model: Annotated[Path | None, typer.Option(parser=_path, help="Model folder that answers; default: the model that comes with the package.")] = None,
+    device: Annotated[str | None, typer.Option(help="A microphone's name or number; `python -m sounddevice` lists them.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the order in which digits are asked for.")] = 0,
     verbose: Verbose = False,
 ):
     "Use the microphone: say a digit and read the answer, or collect a test set (needs the extra `microphone`)."
-    _setup(verbose)
     from audiomnist_nb.config import find_path, show_path
     from audiomnist_nb.infer import Recogniser
     from audiomnist_nb.speak import answer, check_speaker, prompts, record_word, save_take, words
@@ -365,12 +356,11 @@ def _record(
 # %% ../nbs/04_cli.ipynb #bc45ce20
 @app.command("export")
 def _export(
-    model: Annotated[Optional[Path], typer.Argument(parser=_path, help="Model folder; default: the model that comes with the package.")] = None,
-    to: Annotated[Path, typer.Option("--to", parser=_path, help="The file, ending in .onnx.")] = Path("model.onnx"),
+    model: Annotated[Path | None, typer.Argument(parser=_path, help="Model folder; default: the model that comes with the package.")] = None,
+    to: Annotated[Path, typer.Option(parser=_path, help="The file, ending in .onnx.")] = Path("model.onnx"),
     verbose: Verbose = False,
 ):
     "Write a model as one ONNX file: waveform in, probabilities out, the features inside (needs the extra `export`)."
-    _setup(verbose)
     from audiomnist_nb.config import find_path, show_path
     from audiomnist_nb.export import ExportedModel, export_onnx
     difference = export_onnx(model and find_path(model), to)
@@ -379,12 +369,11 @@ def _export(
 # %% ../nbs/04_cli.ipynb #5ff4d1da
 @app.command("page")
 def _page(
-    to: Annotated[Path, typer.Option("--to", parser=_path, help="Folder of the page; an older page there is replaced.")] = Path("page"),
-    model: Annotated[Optional[Path], typer.Option("--model", parser=_path, help="Model folder; default: the model that comes with the package.")] = None,
+    to: Annotated[Path, typer.Option(parser=_path, help="Folder of the page; an older page there is replaced.")] = Path("page"),
+    model: Annotated[Path | None, typer.Option(parser=_path, help="Model folder; default: the model that comes with the package.")] = None,
     verbose: Verbose = False,
 ):
     "Build a web page that answers without Python: microphone, dropped files, spectrogram (needs the extra `export`, and npm)."
-    _setup(verbose)
     from audiomnist_nb.config import find_path, show_path
     from shlex import quote
     from audiomnist_nb.export import page

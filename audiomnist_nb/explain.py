@@ -12,12 +12,13 @@ import copy
 import numpy as np
 import pandas as pd
 import torch
+from scipy.integrate import trapezoid
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from tqdm import tqdm
 
 from .config import InputError, nearest
-from .features import FeatureExtractor, fix_length
+from .features import FeatureExtractor, drawing, fix_length
 from .models import CNN, FCNN, AudioNet, Network, PlainCNN, ResidualBlock, ResNet, TrainedModel, log_probabilities
 
 # %% ../nbs/03_explain.ipynb #1cf9a18f
@@ -147,18 +148,16 @@ def plot_relevance(
     title: str = "",
 ):                            # a matplotlib figure
     "The features, and over them what spoke for the answer (red) and against it (blue)."
-    import matplotlib.pyplot as plt
-    figure, axes = plt.subplots(1, 1 + len(relevances), figsize=(2.9*(1 + len(relevances)), 2.6), layout="constrained", squeeze=False)
-    for axis, (name, r) in zip(axes[0], {title: None, **relevances}.items()):
-        if x.ndim == 2: axis.imshow(x, aspect="auto", interpolation="nearest", origin="lower", cmap="gray_r" if r is not None else "magma", alpha=0.5 if r is not None else 1)
-        else: axis.plot(x, linewidth=0.6, color="grey")
-        if r is not None and x.ndim == 2:
-            most = np.quantile(abs(r), 0.995) + 1e-12
-            axis.imshow(r, aspect="auto", interpolation="nearest", origin="lower", cmap="bwr", vmin=-most, vmax=most, alpha=np.clip(abs(r)/most, 0, 1)**0.7)
-        elif r is not None: axis.twinx().plot(r, linewidth=0.6, color="firebrick")
-        axis.set(title=name, xlabel="frame" if x.ndim == 2 else "")
-    axes[0, 0].set(ylabel="mel band" if x.ndim == 2 else "")
-    plt.close(figure)   # shown once, where it is returned
+    with drawing(1, 1 + len(relevances), figsize=(2.9*(1 + len(relevances)), 2.6), squeeze=False) as (figure, axes):
+        for axis, (name, r) in zip(axes[0], {title: None, **relevances}.items()):
+            if x.ndim == 2: axis.imshow(x, aspect="auto", interpolation="nearest", origin="lower", cmap="gray_r" if r is not None else "magma", alpha=0.5 if r is not None else 1)
+            else: axis.plot(x, linewidth=0.6, color="grey")
+            if r is not None and x.ndim == 2:
+                most = np.quantile(abs(r), 0.995) + 1e-12
+                axis.imshow(r, aspect="auto", interpolation="nearest", origin="lower", cmap="bwr", vmin=-most, vmax=most, alpha=np.clip(abs(r)/most, 0, 1)**0.7)
+            elif r is not None: axis.twinx().plot(r, linewidth=0.6, color="firebrick")
+            axis.set(title=name, xlabel="frame" if x.ndim == 2 else "")
+        axes[0, 0].set(ylabel="mel band" if x.ndim == 2 else "")
     return figure
 
 # %% ../nbs/03_explain.ipynb #73b25d5c
@@ -216,23 +215,21 @@ def margin(
     table: pd.DataFrame,   # from `faithfulness`
 ) -> float:                # -1 to 1; 0: no better than chance
     "How many more answers change by relevance than at random, averaged over the parts removed."
-    part, more = table.index.to_numpy(), (table["at random"] - table["relevant first"]).to_numpy()
-    return float(((more[1:] + more[:-1])/2*np.diff(part)).sum()/(part[-1] - part[0]))
+    part = table.index
+    return float(trapezoid(table["at random"] - table["relevant first"], part)/(part[-1] - part[0]))
 
 # %% ../nbs/03_explain.ipynb #342baaad
 def plot_faithfulness(
     tables: dict[str, pd.DataFrame],   # method -> table
 ):                                     # a matplotlib figure
     "The share of answers unchanged, against the share of the spectrogram removed."
-    import matplotlib.pyplot as plt
-    figure, axes = plt.subplots(1, len(tables), figsize=(3.2*len(tables), 2.7), sharey=True, layout="constrained", squeeze=False)
-    for axis, (method, table) in zip(axes[0], tables.items()):
-        for column, style in zip(table, ("C3.-", "C7.--", "C0.-")): axis.plot(100*table.index, 100*table[column], style, label=column)
-        axis.set(title=f"{method}: {100*margin(table):.0f} points", xlabel="removed, %")
-        axis.grid(alpha=0.3)
-    axes[0, 0].set(ylabel="answers unchanged, %")
-    axes[0, 0].legend(fontsize=8)
-    plt.close(figure)   # shown once, where it is returned
+    with drawing(1, len(tables), figsize=(3.2*len(tables), 2.7), sharey=True, squeeze=False) as (figure, axes):
+        for axis, (method, table) in zip(axes[0], tables.items()):
+            for column, style in zip(table, ("C3.-", "C7.--", "C0.-")): axis.plot(100*table.index, 100*table[column], style, label=column)
+            axis.set(title=f"{method}: {100*margin(table):.0f} points", xlabel="removed, %")
+            axis.grid(alpha=0.3)
+        axes[0, 0].set(ylabel="answers unchanged, %")
+        axes[0, 0].legend(fontsize=8)
     return figure
 
 # %% ../nbs/03_explain.ipynb #843bd5cb

@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['RATES', 'BY_THREADS', 'IN_MEMORY', 'VERSION', 'read_audio', 'fix_length', 'one_thread', 'resample_all', 'resample',
            'pre_emphasise', 'trim_silence', 'centred', 'mel_of', 'hz_of', 'mel_filters', 'band_centres', 'warped_bands',
-           'FeatureExtractor', 'delta', 'features_of', 'plot_features', 'librosa_features', 'CMVN', 'Dataset', 'join',
-           'load_joined', 'short_turns', 'stays_here', 'found_anywhere', 'by_threads', 'by_workers', 'extract_features',
-           'extract']
+           'FeatureExtractor', 'delta', 'features_of', 'drawing', 'plot_features', 'librosa_features', 'CMVN',
+           'Dataset', 'join', 'load_joined', 'short_turns', 'stays_here', 'found_anywhere', 'by_threads', 'by_workers',
+           'extract_features', 'extract']
 
 # %% ../nbs/00_features.ipynb #a4970489
 import contextlib, hashlib, json, math, os, struct, sys, tempfile, zipfile
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, repeat
@@ -390,6 +391,18 @@ def features_of(
         result[batch] = extractor(torch.from_numpy(x).to(device), lengths.to(device)).cpu().numpy()
     return result
 
+# %% ../nbs/00_features.ipynb #d4a71091
+@contextlib.contextmanager
+def drawing(
+    *axes,       # rows and columns, as of `plt.subplots`
+    **options,   # its other arguments
+):               # yields a matplotlib figure and its axes
+    "Draw on a figure, which is shown once, where it is returned."
+    import matplotlib.pyplot as plt   # here, because what never plots should not wait for it
+    figure, axes = plt.subplots(*axes, layout="constrained", **options)
+    try: yield figure, axes
+    finally: plt.close(figure)
+
 # %% ../nbs/00_features.ipynb #12ebb3f3
 def plot_features(
     waveform: np.ndarray,    # (n_samples,) at the settings' rate
@@ -397,7 +410,6 @@ def plot_features(
     title: str = "",         # above the figure
 ):                           # a matplotlib figure
     "Waveform, log-mel spectrogram and, where the settings ask for them, MFCCs above one another, on one time axis."
-    import matplotlib.pyplot as plt   # here, because what never plots should not wait for it
     import librosa.display
     extractor, rate = FeatureExtractor(config), config.resampling_rate
     waveform = extractor.prepare(waveform)
@@ -406,17 +418,16 @@ def plot_features(
     log_mel = extractor.log_mel(x, valid)
     axes_of = dict(sr=rate, hop_length=config.hop_length, n_fft=config.n_fft, x_axis="s")
     n = 3 if config.feature == "mfcc" else 2
-    figure, axes = plt.subplots(n, 1, figsize=(6.4, 1 + 1.33*n), sharex=True, layout="constrained")
-    axes[0].plot(np.arange(len(waveform))/rate, waveform, linewidth=0.6)
-    axes[0].set(title=title, ylabel="amplitude")
-    librosa.display.specshow(log_mel[0].numpy(), y_axis="mel", fmin=config.fmin, fmax=config.upper_edge, cmap="magma", ax=axes[1], **axes_of)
-    axes[1].set(ylabel="log-mel, Hz", xlabel="" if n == 3 else "time, s")
-    if n == 3:
-        mfcc = (extractor.dct @ log_mel)[0].numpy()
-        span = max(abs(mfcc[1:]).max(initial=0), 1)   # coefficient 0, the level, is so large that it would hide the others
-        librosa.display.specshow(mfcc, cmap="coolwarm", vmin=-span, vmax=span, ax=axes[2], **axes_of)
-        axes[2].set(ylabel="MFCC", xlabel="time, s", yticks=range(0, config.n_mfcc, 5))
-    plt.close(figure)   # shown once, where it is returned
+    with drawing(n, 1, figsize=(6.4, 1 + 1.33*n), sharex=True) as (figure, axes):
+        axes[0].plot(np.arange(len(waveform))/rate, waveform, linewidth=0.6)
+        axes[0].set(title=title, ylabel="amplitude")
+        librosa.display.specshow(log_mel[0].numpy(), y_axis="mel", fmin=config.fmin, fmax=config.upper_edge, cmap="magma", ax=axes[1], **axes_of)
+        axes[1].set(ylabel="log-mel, Hz", xlabel="" if n == 3 else "time, s")
+        if n == 3:
+            mfcc = (extractor.dct @ log_mel)[0].numpy()
+            span = max(abs(mfcc[1:]).max(initial=0), 1)   # coefficient 0, the level, is so large that it would hide the others
+            librosa.display.specshow(mfcc, cmap="coolwarm", vmin=-span, vmax=span, ax=axes[2], **axes_of)
+            axes[2].set(ylabel="MFCC", xlabel="time, s", yticks=range(0, config.n_mfcc, 5))
     return figure
 
 # %% ../nbs/00_features.ipynb #50990f97
@@ -639,6 +650,12 @@ def short_turns():
     finally: sys.setswitchinterval(before)
 
 # %% ../nbs/00_features.ipynb #d9cd88ec
+def _leave_out(problems: Iterable[str], strict: bool = False) -> None:
+    "Say what is wrong with recordings that are left out, or, where none may be, raise the first"
+    for problem in problems:
+        if strict: raise InputError(problem)
+        logger.warning("left out: %s", problem)
+
 def _read_chunk(recordings: list[Recording], extractor: FeatureExtractor, strict: bool) -> tuple[np.ndarray, list[Recording], dict[Recording, str]]:
     "Features of the readable recordings, those recordings, and what is wrong with the others"
     sr, waveforms, sounds, n, kept, wrong = extractor.config.resampling_rate, [], [], 0, [], {}
@@ -702,7 +719,7 @@ def _read_all(recordings: list[Recording], extractor: FeatureExtractor, jobs: in
     with tqdm(total=len(recordings), desc="features", unit="clip", delay=2) as bar:
         for features, readable, wrong in work:
             bar.update(len(readable) + len(wrong))
-            for problem in wrong.values(): logger.warning("left out: %s", problem)
+            _leave_out(wrong.values())
             yield features, readable, wrong
 
 # %% ../nbs/00_features.ipynb #174ef5fa
@@ -745,8 +762,7 @@ def _known_or_read(recordings: list[Recording], extractor: FeatureExtractor, job
     "What `extract_features` gives, by a cache"
     with FeatureCache(path, extractor.config, str(VERSION)) as cache:
         digests, wrong = _digests(recordings, cache, jobs)
-        if strict and wrong: raise InputError(next(iter(wrong.values())))
-        for problem in wrong.values(): logger.warning("left out: %s", problem)
+        _leave_out(wrong.values(), strict)
         known, new = cache.known(), {}
         for recording, digest in digests.items():
             if digest not in known: new.setdefault(digest, []).append(recording)
@@ -779,8 +795,7 @@ def _digests(recordings: list[Recording], cache: FeatureCache, jobs: int) -> tup
 def _changed(recordings: list[Recording], strict: bool) -> dict[Recording, str]:
     "What is wrong with recordings whose features may be of another content than their digest"
     wrong = {r: f"{r.path}: changed while it was read; make the dataset again" for r in recordings}
-    if strict and wrong: raise InputError(next(iter(wrong.values())))
-    for problem in wrong.values(): logger.warning("left out: %s", problem)
+    _leave_out(wrong.values(), strict)
     return wrong
 
 # %% ../nbs/00_features.ipynb #322dcbcc

@@ -7,10 +7,8 @@ __all__ = ['Predictions', 'report_folder', 'default_model', 'Recogniser', 'plot_
 
 # %% ../nbs/03_infer.ipynb #fedb9253
 import json, tempfile
-from base64 import b64encode
 from dataclasses import dataclass, field
 from html import escape
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +17,7 @@ import torch
 from .adapt import answers_adapted
 from .config import FeatureConfig, InputError, logger, package_file, project_root, replacing, show_path
 from .corpora import Recording, named, read_corrections, scan
-from .features import RATES, FeatureExtractor, _checked, extract_features, features_of, plot_features, read_audio, resample
+from .features import RATES, FeatureExtractor, _checked, drawing, extract_features, features_of, plot_features, read_audio, resample
 from .models import TrainedModel, load, log_probabilities
 from .reject import score_of, tempered
 
@@ -89,12 +87,10 @@ class Predictions:
 
     def plot(self):
         "Confusion matrix as a matplotlib figure"
-        import matplotlib.pyplot as plt   # here and not above, because together they take longer to load than the model
         import seaborn
-        figure, axis = plt.subplots(figsize=(4.4, 3.8), layout="constrained")
-        seaborn.heatmap(self.confusion, annot=True, fmt="d", cmap="Blues", cbar=False, square=True, ax=axis)
-        axis.set(xlabel="answer", ylabel="spoken digit", title=self.summary().replace("; ", "\n").replace(" (it", "\n(it"))
-        plt.close(figure)   # shown once, where it is returned
+        with drawing(figsize=(4.4, 3.8)) as (figure, axis):
+            seaborn.heatmap(self.confusion, annot=True, fmt="d", cmap="Blues", cbar=False, square=True, ax=axis)
+            axis.set(xlabel="answer", ylabel="spoken digit", title=self.summary().replace("; ", "\n").replace(" (it", "\n(it"))
         return figure
 
     def save(self,
@@ -211,12 +207,10 @@ def plot_answer(
     probabilities: np.ndarray,   # (10,)
 ):                               # a matplotlib figure
     "The ten probabilities as bars."
-    import matplotlib.pyplot as plt
-    figure, axis = plt.subplots(figsize=(6.4, 1.8), layout="constrained")
-    bars = axis.bar(range(len(probabilities)), probabilities, color="lightsteelblue")
-    bars[int(probabilities.argmax())].set_color("steelblue")
-    axis.set(ylim=(0, 1), xticks=range(len(probabilities)), ylabel="probability", xlabel="digit")
-    plt.close(figure)   # shown once, where it is returned
+    with drawing(figsize=(6.4, 1.8)) as (figure, axis):
+        bars = axis.bar(range(len(probabilities)), probabilities, color="lightsteelblue")
+        bars[int(probabilities.argmax())].set_color("steelblue")
+        axis.set(ylim=(0, 1), xticks=range(len(probabilities)), ylabel="probability", xlabel="digit")
     return figure
 
 # %% ../nbs/03_infer.ipynb #4e4933d0
@@ -225,9 +219,8 @@ def figure_html(
     dpi: int = 64,   # pixels an inch
 ) -> str:
     "A figure as an HTML image."
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
-    return f'<img src="data:image/png;base64,{b64encode(buffer.getvalue()).decode()}" style="display:block">'
+    from IPython.core.pylabtools import print_figure
+    return f'<img src="data:image/png;base64,{print_figure(figure, base64=True, bbox_inches=None, dpi=dpi)}" style="display:block">'
 
 # %% ../nbs/03_infer.ipynb #965d5b66
 def answer_html(
@@ -239,7 +232,7 @@ def answer_html(
     "All that there is to see and hear of one answer."
     from IPython.display import Audio
     probabilities, features = recogniser.predict(waveform, sr).probabilities[0], recogniser.trained.features
-    seen = plot_features(resample(waveform, sr, features.resampling_rate), features, "")
+    seen = plot_features(resample(waveform, sr, features.resampling_rate), features)
     return (f"<p>{escape(title)}</p>{Audio(waveform, rate=sr)._repr_html_()}<h3>{probabilities.argmax()} "
             f"<small>with probability {probabilities.max():.2f}</small></h3>{figure_html(plot_answer(probabilities))}{figure_html(seen)}")
 

@@ -21,7 +21,7 @@ from IPython.display import Audio
 from .augment import DEGRADATIONS, degrade
 from .config import FeatureConfig, InputError, settings_from
 from .corpora import Recording, _full, correct, read_corrections, withdraw
-from .features import CMVN, FeatureExtractor, features_of, plot_features, read_audio, resample
+from .features import CMVN, FeatureExtractor, drawing, features_of, plot_features, read_audio, resample
 from .infer import Predictions, figure_html
 from .train import plot_history
 
@@ -31,27 +31,25 @@ def plot_stages(
     config: FeatureConfig,  # feature settings
 ):                          # a matplotlib figure
     "Waveform, spectrogram, mel spectrogram, MFCCs, and the network's input after its CMVN, side by side."
-    import matplotlib.pyplot as plt
     extractor, c = FeatureExtractor(config), config
     network_input = torch.from_numpy(features_of([waveform], extractor))
     waveform = extractor.prepare(waveform)
     x, seconds = torch.from_numpy(waveform)[None], len(waveform)/c.resampling_rate
     power = torch.stft(x, c.n_fft, c.hop_length, window=extractor.window, pad_mode="constant", return_complex=True).abs().square()
     log_mel = extractor.log_mel(x, torch.ones(1, 1, power.shape[2], dtype=torch.bool))
-    figure, axes = plt.subplots(1, 5, figsize=(12.5, 2.5), layout="constrained")
-    axes[0].plot(np.arange(len(waveform))/c.resampling_rate, waveform, linewidth=0.5)
-    axes[0].set(title=f"waveform, {c.resampling_rate} Hz", xlim=(0, seconds))
-    images = [("spectrogram, kHz", 10*power.clamp(min=1e-10).log10()[0], 0, c.resampling_rate/2000), (f"log-mel, {c.n_mels} bands", log_mel[0], 0, c.n_mels),
-              (f"MFCCs 1 to {len(extractor.dct) - 1}", (extractor.dct @ log_mel)[0, 1:], 0.5, len(extractor.dct) - 0.5)]
-    for axis, (title, image, bottom, top) in zip(axes[1:], images):
-        axis.imshow(image, aspect="auto", origin="lower", cmap="magma", extent=(0, seconds, bottom, top), vmin=image.max() - c.top_db if "MFCC" not in title else None)
-        axis.set(title=title)
-    for axis in axes[:4]: axis.set(xlabel="s")
-    seen = CMVN(c).fit(network_input)(network_input)[0]   # `train` and `bayes` know this one recording only
-    if seen.ndim == 2: axes[4].imshow(seen, aspect="auto", origin="lower", cmap="magma")
-    else: axes[4].plot(seen, linewidth=0.7)
-    axes[4].set(title=f"input {tuple(seen.shape)}")
-    plt.close(figure)   # shown once, where it is returned
+    with drawing(1, 5, figsize=(12.5, 2.5)) as (figure, axes):
+        axes[0].plot(np.arange(len(waveform))/c.resampling_rate, waveform, linewidth=0.5)
+        axes[0].set(title=f"waveform, {c.resampling_rate} Hz", xlim=(0, seconds))
+        images = [("spectrogram, kHz", 10*power.clamp(min=1e-10).log10()[0], 0, c.resampling_rate/2000), (f"log-mel, {c.n_mels} bands", log_mel[0], 0, c.n_mels),
+                  (f"MFCCs 1 to {len(extractor.dct) - 1}", (extractor.dct @ log_mel)[0, 1:], 0.5, len(extractor.dct) - 0.5)]
+        for axis, (title, image, bottom, top) in zip(axes[1:], images):
+            axis.imshow(image, aspect="auto", origin="lower", cmap="magma", extent=(0, seconds, bottom, top), vmin=image.max() - c.top_db if "MFCC" not in title else None)
+            axis.set(title=title)
+        for axis in axes[:4]: axis.set(xlabel="s")
+        seen = CMVN(c).fit(network_input)(network_input)[0]   # `train` and `bayes` know this one recording only
+        if seen.ndim == 2: axes[4].imshow(seen, aspect="auto", origin="lower", cmap="magma")
+        else: axes[4].plot(seen, linewidth=0.7)
+        axes[4].set(title=f"input {tuple(seen.shape)}")
     return figure
 
 # %% ../nbs/03_listen.ipynb #6bd42e15

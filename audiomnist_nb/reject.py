@@ -23,7 +23,7 @@ from tqdm import tqdm
 from .augment import coloured_noise
 from .config import FeatureConfig, InputError, Settings, logger, replacing
 from .corpora import WORDS, draw_voice, speak
-from .features import Dataset, FeatureExtractor, features_of, resample
+from .features import Dataset, FeatureExtractor, drawing, features_of, resample
 from .models import Network, TrainedModel, batches, load, log_probabilities, stored
 
 # %% ../nbs/03_reject.ipynb #282e049c
@@ -79,17 +79,15 @@ def plot_reliability(
     bins: int = 15,        # equal steps of confidence
 ):                         # a matplotlib figure
     "Accuracy against confidence, before and after; numbers say how many recordings are behind a bar."
-    import matplotlib.pyplot as plt   # here, because inference doesn't need it
-    figure, axes = plt.subplots(1, 2, figsize=(7, 3.2), sharey=True, layout="constrained")
-    for axis, title, t in zip(axes, ("before", f"temperature {temperature:.2f}"), (1, temperature)):
-        n, confidence, right = _by_confidence(tempered(logs, t), y, bins)
-        axis.bar((np.arange(bins) + 0.5)/bins, np.nan_to_num(right), 0.9/bins, color="lightsteelblue")
-        axis.plot([0, 1], [0, 1], color="grey", linestyle=":")
-        axis.plot(confidence[n > 0], right[n > 0], ".", color="steelblue")
-        for i in np.flatnonzero(n): axis.text((i + 0.5)/bins, 0.02, n[i], ha="center", fontsize=6)
-        axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", title=f"{title}: ECE {ece(tempered(logs, t), y, bins):.3f}")
-    axes[0].set(ylabel="part that is right")
-    plt.close(figure)   # shown once, where it is returned
+    with drawing(1, 2, figsize=(7, 3.2), sharey=True) as (figure, axes):
+        for axis, title, t in zip(axes, ("before", f"temperature {temperature:.2f}"), (1, temperature)):
+            n, confidence, right = _by_confidence(tempered(logs, t), y, bins)
+            axis.bar((np.arange(bins) + 0.5)/bins, np.nan_to_num(right), 0.9/bins, color="lightsteelblue")
+            axis.plot([0, 1], [0, 1], color="grey", linestyle=":")
+            axis.plot(confidence[n > 0], right[n > 0], ".", color="steelblue")
+            for i in np.flatnonzero(n): axis.text((i + 0.5)/bins, 0.02, n[i], ha="center", fontsize=6)
+            axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", title=f"{title}: ECE {ece(tempered(logs, t), y, bins):.3f}")
+        axes[0].set(ylabel="part that is right")
     return figure
 
 # %% ../nbs/03_reject.ipynb #20b618ec
@@ -317,19 +315,17 @@ def plot_roc(
     calibration: Calibration,   # its threshold is marked by a dot on each curve
 ):                              # a matplotlib figure
     "For each kind of sound, the share of digits answered against the share of sounds answered."
-    import matplotlib.pyplot as plt
     from sklearn.metrics import roc_curve
-    figure, axis = plt.subplots(figsize=(4.6, 3.6), layout="constrained")
-    digits, others = heard.scores(calibration.score, calibration.temperature)
-    for kind in [kind for kind in KINDS if kind in heard.kinds]:
-        other = others[heard.kinds == kind]
-        wrong, right, _ = roc_curve(np.repeat([1, 0], [len(digits), len(other)]), np.concatenate([digits, other]), drop_intermediate=False)
-        line, = axis.plot(wrong, right, label=kind)
-        axis.plot((other >= calibration.threshold).mean(), (digits >= calibration.threshold).mean(), "o", color=line.get_color())
-    axis.set(xlabel="other sounds taken for digits", ylabel="digits answered", xlim=(-0.03, 1), ylim=(0.5, 1.01))
-    axis.legend(fontsize=8, loc="lower right")
-    axis.grid(alpha=0.3)
-    plt.close(figure)   # shown once, where it is returned
+    with drawing(figsize=(4.6, 3.6)) as (figure, axis):
+        digits, others = heard.scores(calibration.score, calibration.temperature)
+        for kind in [kind for kind in KINDS if kind in heard.kinds]:
+            other = others[heard.kinds == kind]
+            wrong, right, _ = roc_curve(np.repeat([1, 0], [len(digits), len(other)]), np.concatenate([digits, other]), drop_intermediate=False)
+            line, = axis.plot(wrong, right, label=kind)
+            axis.plot((other >= calibration.threshold).mean(), (digits >= calibration.threshold).mean(), "o", color=line.get_color())
+        axis.set(xlabel="other sounds taken for digits", ylabel="digits answered", xlim=(-0.03, 1), ylim=(0.5, 1.01))
+        axis.legend(fontsize=8, loc="lower right")
+        axis.grid(alpha=0.3)
     return figure
 
 # %% ../nbs/03_reject.ipynb #b4f3f122

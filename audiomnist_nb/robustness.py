@@ -15,9 +15,9 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from .augment import DEGRADATIONS, _read_or_say, degrade
-from .config import InputError, logger, provenance, replacing
+from .config import InputError, provenance, replacing
 from .corpora import Recording
-from .features import FeatureExtractor, features_of
+from .features import FeatureExtractor, _leave_out, drawing, features_of
 from .infer import Recogniser
 from .validate import wilson
 
@@ -55,8 +55,7 @@ def _features_when(how: str, value: float, waveforms: list, others: list, extrac
 def _labelled(recordings: list[Recording], sr: int) -> tuple[list[Recording], list[np.ndarray]]:
     "The recordings that can be read and whose names tell the digit, and their waveforms"
     read = [(r, _read_or_say(r, sr)) for r in recordings if r.digit is not None]
-    for _, problem in read:
-        if isinstance(problem, str): logger.warning("left out: %s", problem)
+    _leave_out(problem for _, problem in read if isinstance(problem, str))
     kept = [(r, w) for r, w in read if not isinstance(w, str)]
     if not kept: raise InputError(f"none of {len(recordings)} recordings can be read and tells its digit; expected names such as 7_anna_0.wav")
     return [r for r, _ in kept], [w for _, w in kept]
@@ -103,28 +102,26 @@ def plot_robustness(
     table: pd.DataFrame,   # from `robustness`
 ):                         # a matplotlib figure
     "Small multiples: accuracy with its interval under each condition, and after adaptation if the table has it; the dashed line is the accuracy as recorded."
-    import matplotlib.pyplot as plt
     neutral, clean = dict(speed=1, pitch=0, level=1), table[table.condition == "as recorded"]
-    figure, axes = plt.subplots(2, 4, figsize=(10, 5), sharey=True, layout="constrained")
-    for axis, name in zip(axes.flat, CONDITIONS):
-        rows = table[table.condition == name]
-        if name in neutral: rows = pd.concat([rows, clean.assign(value=neutral[name])])
-        rows = rows.assign(value=rows.value.astype(float)).sort_values("value")
-        axis.errorbar(rows.value, rows.accuracy, [rows.accuracy - rows.low, rows.high - rows.accuracy], marker="o", markersize=4, elinewidth=0.8)
-        if "adapted" in rows: axis.plot(rows.value, rows.adapted, color="seagreen", label="adapted")
-        if name == "level":
-            axis.set_xscale("log", base=2)
-            axis.set_xticks(rows.value, [f"{v:g}" for v in rows.value])
-        if name in ("white", "babble", "band"): axis.invert_xaxis()   # worse to the right
-        axis.set(title=f"{name} noise" if name == "white" else name, xlabel=DEGRADATIONS[name])
-    _plot_speakers(axes.flat[-1], table[table.condition == "speaker"])
-    for axis in axes.flat:
-        axis.axhline(clean.accuracy.item(), color="grey", linestyle="--", linewidth=0.8)
-        axis.grid(alpha=0.3)
-    axes[0, 0].set_ylim(0, 1.02)
-    if "adapted" in table: axes[0, 0].legend(loc="lower left")
-    figure.supylabel("accuracy")
-    plt.close(figure)   # shown once, where it is returned
+    with drawing(2, 4, figsize=(10, 5), sharey=True) as (figure, axes):
+        for axis, name in zip(axes.flat, CONDITIONS):
+            rows = table[table.condition == name]
+            if name in neutral: rows = pd.concat([rows, clean.assign(value=neutral[name])])
+            rows = rows.assign(value=rows.value.astype(float)).sort_values("value")
+            axis.errorbar(rows.value, rows.accuracy, [rows.accuracy - rows.low, rows.high - rows.accuracy], marker="o", markersize=4, elinewidth=0.8)
+            if "adapted" in rows: axis.plot(rows.value, rows.adapted, color="seagreen", label="adapted")
+            if name == "level":
+                axis.set_xscale("log", base=2)
+                axis.set_xticks(rows.value, [f"{v:g}" for v in rows.value])
+            if name in ("white", "babble", "band"): axis.invert_xaxis()   # worse to the right
+            axis.set(title=f"{name} noise" if name == "white" else name, xlabel=DEGRADATIONS[name])
+        _plot_speakers(axes.flat[-1], table[table.condition == "speaker"])
+        for axis in axes.flat:
+            axis.axhline(clean.accuracy.item(), color="grey", linestyle="--", linewidth=0.8)
+            axis.grid(alpha=0.3)
+        axes[0, 0].set_ylim(0, 1.02)
+        if "adapted" in table: axes[0, 0].legend(loc="lower left")
+        figure.supylabel("accuracy")
     return figure
 
 # %% ../nbs/03_robustness.ipynb #13c24ded

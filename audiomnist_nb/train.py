@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from .config import InputError, OptimizerConfig, TrainConfig, find_path, keep_memory, logger, nearest, need_features, provenance, replacing, show_path, torch_class
 from .augment import Augment, mixup
-from .features import CMVN, Dataset
+from .features import CMVN, Dataset, drawing
 from .models import FCNN, Network, TrainedModel, build, log_probabilities, pick_device, save, seeded, stored
 from .reject import outliers
 
@@ -235,8 +235,6 @@ class _Sum(torch.autograd.Function):
 
 class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
     "BatchNorm over a batch split among processes; PyTorch's SyncBatchNorm needs a GPU."
-    def _check_input_dim(self, x): pass
-
     def forward(self,
         x: torch.Tensor,   # (part of the batch, channels, ...)
     ) -> torch.Tensor:     # same shape
@@ -521,15 +519,13 @@ def plot_history(
     kept: int = None,        # the epoch whose weights were kept; none: the lowest validation loss
 ):                           # a matplotlib figure
     "Training and validation curve; the epoch kept is marked."
-    import matplotlib.pyplot as plt   # here, because inference doesn't need it
-    figure, axis = plt.subplots(figsize=(5.5, 3), layout="constrained")
-    history[[f"train_{what}", f"valid_{what}"]].plot(ax=axis, marker="." if len(history) < 40 else None)
-    axis.axvline(kept or history.valid_loss.idxmin(), color="grey", linestyle=":", label="epoch kept")
-    axis.legend(["training", "validation", "epoch kept"])
-    axis.set(xlabel="epoch", ylabel="accuracy" if what == "accuracy" else "negative log-likelihood")
-    axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.grid(alpha=0.3)
-    plt.close(figure)   # shown once, where it is returned
+    with drawing(figsize=(5.5, 3)) as (figure, axis):
+        history[[f"train_{what}", f"valid_{what}"]].plot(ax=axis, marker="." if len(history) < 40 else None)
+        axis.axvline(kept or history.valid_loss.idxmin(), color="grey", linestyle=":", label="epoch kept")
+        axis.legend(["training", "validation", "epoch kept"])
+        axis.set(xlabel="epoch", ylabel="accuracy" if what == "accuracy" else "negative log-likelihood")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
     return figure
 
 # %% ../nbs/02_train.ipynb #ef29ea80

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from .adapt import answers_adapted, batch_norms
 from .config import InputError, TrainConfig, ending_workers, find_path, logger, nearest, need_features, project_root, provenance, replacing, show_path
 from .corpora import Recording
-from .features import Dataset, one_thread
+from .features import Dataset, drawing, one_thread
 from .models import TrainedModel, build, log_probabilities, pick_device
 from .train import ROLES, Fold, check_folds, matching, read_folds, rows_digest, train
 
@@ -270,7 +270,7 @@ def _differences(before: dict, now: dict) -> list[str]:
 
 # %% ../nbs/02_validate.ipynb #3a6e61a1
 def wilson(
-    accuracy: float,      # part that is right, 0 to 1
+    accuracy: float,      # part that is right, 0 to 1; or an array of them
     n: int,               # of how many
 ) -> tuple[float, float]: # lowest and highest likely accuracy
     "Wilson's 95 % score interval of a proportion (Wilson 1927), which holds the proportion however it is rounded."
@@ -307,7 +307,7 @@ class Validation:
     predictions: pd.DataFrame   # per tested recording, fold and seed: speaker, label, answer, probability (adapted_to: whether the network was adapted to the speaker; adapted: what it then answers)
     classes: list[str]          # names of the labels
     target: str                 # digit, speaker or gender
-    made: dict                  # settings, seeds, digest of the data, version
+    made: dict                  # names of the labels, settings, the data, what made it
     conditions: pd.DataFrame | None = None   # per fold, seed, condition and value: right, n (adapted_right, adapted_recordings); None: not asked for
 
     @property
@@ -386,16 +386,14 @@ def plot_speakers(
     speakers: pd.DataFrame,   # from `accuracy_by`
 ):                            # a matplotlib figure
     "Accuracy of each speaker with its interval; the dotted line is their mean."
-    import matplotlib.pyplot as plt   # here, because a command without figures doesn't need it
     table, many = speakers.sort_values("accuracy", kind="stable"), len(speakers) > 20
-    figure, axis = plt.subplots(figsize=(5.5, 1.2 + (0.16 if many else 0.28)*len(table)), layout="constrained")
-    axis.errorbar(table.accuracy, table.index.astype(str), xerr=[table.accuracy - table.low, table.high - table.accuracy], fmt="o", markersize=4, color="steelblue", ecolor="lightsteelblue", elinewidth=3)
-    axis.axvline(table.accuracy.mean(), color="grey", linestyle=":")
-    axis.tick_params(axis="y", labelsize=7 if many else 9)
-    axis.set(xlabel="accuracy, with 95 % interval", ylabel="speaker", xlim=(max(0, table.low.min() - 0.02), 1.01))
-    axis.margins(y=0.5/len(table))
-    axis.grid(axis="x", alpha=0.3)
-    plt.close(figure)   # shown once, where it is returned
+    with drawing(figsize=(5.5, 1.2 + (0.16 if many else 0.28)*len(table))) as (figure, axis):
+        axis.errorbar(table.accuracy, table.index.astype(str), xerr=[table.accuracy - table.low, table.high - table.accuracy], fmt="o", markersize=4, color="steelblue", ecolor="lightsteelblue", elinewidth=3)
+        axis.axvline(table.accuracy.mean(), color="grey", linestyle=":")
+        axis.tick_params(axis="y", labelsize=7 if many else 9)
+        axis.set(xlabel="accuracy, with 95 % interval", ylabel="speaker", xlim=(max(0, table.low.min() - 0.02), 1.01))
+        axis.margins(y=0.5/len(table))
+        axis.grid(axis="x", alpha=0.3)
     return figure
 
 # %% ../nbs/02_validate.ipynb #d35b9b90
@@ -404,15 +402,13 @@ def plot_confusion(
     target: str = "digit",  # what the labels are
 ):                          # a matplotlib figure
     "Confusion matrix, coloured by share of each row; counts are shown where there is room."
-    import matplotlib.pyplot as plt
     import seaborn
     few = len(counts) <= 12
-    figure, axis = plt.subplots(figsize=(4.6, 4) if few else (7, 6.5), layout="constrained")
-    parts = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
-    seaborn.heatmap(parts, annot=counts if few else False, fmt="d", cmap="Blues", vmin=0, vmax=1, cbar=False, square=True, ax=axis)
-    if not few: axis.tick_params(labelsize=6)
-    axis.set(xlabel="answer", ylabel=f"spoken {target}" if target == "digit" else target)
-    plt.close(figure)   # shown once, where it is returned
+    with drawing(figsize=(4.6, 4) if few else (7, 6.5)) as (figure, axis):
+        parts = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
+        seaborn.heatmap(parts, annot=counts if few else False, fmt="d", cmap="Blues", vmin=0, vmax=1, cbar=False, square=True, ax=axis)
+        if not few: axis.tick_params(labelsize=6)
+        axis.set(xlabel="answer", ylabel=f"spoken {target}" if target == "digit" else target)
     return figure
 
 # %% ../nbs/02_validate.ipynb #87d48ab6

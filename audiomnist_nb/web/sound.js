@@ -14,7 +14,7 @@ export function reason(error) {
   }[error.name] ?? error.message;
 }
 
-// Tells when a word has ended, from the levels of blocks of 10 ms; `words` in speak.py has the same rule
+// Tells when a word has ended, from the levels of blocks of 10 ms; `_has_ended` in speak.py has the same rule
 export class WordEnd {
   constructor(rate, hold) {
     Object.assign(this, { size: Math.round(rate / 100), hold: Math.round(hold * 100), levels: [], power: 0, n: 0 });
