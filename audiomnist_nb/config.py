@@ -197,7 +197,7 @@ class FeatureConfig(Settings):
         "Raise `InputError` where `given` makes other features than these, which are those of `source`."
         relevant = [key for key in FeatureConfig.model_fields if key != "padding" or not self.aggregate_over_t or self.align == "centre"]
         differ = [f"{key} {getattr(self, key)}, not {getattr(given, key)}" for key in relevant if getattr(self, key) != getattr(given, key)]
-        if differ: raise InputError(f"{source}: was made with other feature settings: {'; '.join(differ)} (give the same ones, or none)")
+        if differ: raise InputError(f"{source}: was made with other feature settings: {'; '.join(differ)} (both must be the same)")
 
     @classmethod
     def load(cls,

@@ -180,7 +180,8 @@ def download(
         return there
     archive = target.with_name(f".{name}.zip")
     with only_one(target.with_name(f".{name}.lock"), "download"):
-        free, need = shutil.disk_usage(archive.parent).free, 2*source.size   # the archive and what is in it
+        there = sum(file.stat().st_size for file in archive.parent.glob(f"{archive.name}*"))   # of an earlier call
+        free, need = shutil.disk_usage(archive.parent).free, 2*source.size - there   # the archive and what is in it
         if free < need: raise InputError(f"{archive.parent}: {free/1e9:.1f} GB are free, {need/1e9:.1f} GB are needed")
         if not archive.exists(): fetch(url or source.url, archive)
         with replacing(target) as new:

@@ -157,7 +157,7 @@ def plot_relevance(
                 axis.imshow(r, aspect="auto", interpolation="nearest", origin="lower", cmap="bwr", vmin=-most, vmax=most, alpha=np.clip(abs(r)/most, 0, 1)**0.7)
             elif r is not None: axis.twinx().plot(r, linewidth=0.6, color="firebrick")
             axis.set(title=name, xlabel="frame" if x.ndim == 2 else "")
-        axes[0, 0].set(ylabel="mel band" if x.ndim == 2 else "")
+        axes[0, 0].set(ylabel="band or coefficient" if x.ndim == 2 else "")
     return figure
 
 # %% ../nbs/03_explain.ipynb #73b25d5c
@@ -238,7 +238,7 @@ def plot_average(
     digits: np.ndarray,      # (n,)
     speakers: np.ndarray,    # (n,) names
 ):                           # a matplotlib figure
-    "Mean relevance for each digit, and per band for each speaker."
+    "Mean relevance for each digit, and per band or coefficient for each speaker, the first twelve of them."
     import matplotlib.pyplot as plt
     share = relevance/(abs(relevance).sum((1, 2), keepdims=True) + 1e-12)   # all recordings count equally
     means = {digit: share[digits == digit].mean(0) for digit in np.unique(digits)}
@@ -249,7 +249,7 @@ def plot_average(
         axes[str(digit)].imshow(mean, aspect="auto", interpolation="nearest", origin="lower", cmap="bwr", vmin=-most, vmax=most)
         axes[str(digit)].set(title=str(digit), xticks=[], yticks=[])
     for speaker in np.unique(speakers)[:12]: axes["b"].plot(share[speakers == speaker].mean(0).sum(1), label=speaker)
-    axes["b"].set(xlabel="mel band", ylabel="relevance")
+    axes["b"].set(xlabel="band or coefficient", ylabel="relevance")
     axes["b"].legend(fontsize=7, ncols=2)
     plt.close(figure)   # shown once, where it is returned
     return figure

@@ -279,7 +279,7 @@ def choose_threshold(
 ) -> float:
     "The highest threshold that leaves at least that part of the scores at or above it."
     if not 0 < keep <= 1: raise InputError(f"keep: {keep} given; expected a part above 0 and at most 1")
-    return float(np.sort(scores)[int((1 - keep)*len(scores) + 1e-9)])
+    return float(np.sort(scores)[min(int((1 - keep)*len(scores) + 1e-9), len(scores) - 1)])
 
 # %% ../nbs/03_reject.ipynb #5ef52bc5
 class Calibration(Settings):

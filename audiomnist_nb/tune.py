@@ -65,7 +65,7 @@ class Dimension(Settings):
         return [self.low, self.high, *[0.6*self.low + 0.4*self.high]*(not self.whole)]
 
 # %% ../nbs/02_tune.ipynb #3b8aa238
-_GO_ON = ("CmaEsSampler", "GridSampler", "QMCSampler")   # these continue from earlier state; ours is recreated for every trial
+_UNFIT = ("CmaEsSampler", "GridSampler", "QMCSampler", "PartialFixedSampler")   # the first three continue from earlier state, but ours is recreated for every trial; the last takes no seed
 
 class OptunaConfig(Settings):
     "The name of an Optuna sampler or pruner, and its parameters."
@@ -78,7 +78,7 @@ class OptunaConfig(Settings):
     ):                     # the object
         "The object; raises `ValueError` if Optuna has none of that name, or not with these parameters."
         module = getattr(optuna, kind)
-        there = [name for name in module.__all__ if name.endswith(kind[:-1].title()) and name not in ("BaseSampler", "BasePruner", *_GO_ON)]
+        there = [name for name in module.__all__ if name.endswith(kind[:-1].title()) and name not in _UNFIT and not name.startswith("Base")]
         if self.type not in there: raise ValueError(f"{self.type!r} is not a usable {kind[:-1]}{nearest(self.type, there)} (allowed: {', '.join(there)})")
         try: return getattr(module, self.type)(**self.params, **more)
         except (TypeError, ValueError, ImportError) as e: raise ValueError(f"{self.type} can't be made with {self.params | more}: {e}") from None
@@ -86,7 +86,7 @@ class OptunaConfig(Settings):
 # %% ../nbs/02_tune.ipynb #5eb5ca35
 class TuneConfig(Settings):
     "All that decides what a search does."
-    name: str = Field("search", pattern=r"^[A-Za-z0-9][\w-]*$", description="name of the search")
+    name: str = Field("search", pattern=r"^[A-Za-z0-9][\w-]*$", description="name of the search: letters, digits, - and _")
     base: str | None = Field(None, description="training settings (YAML) that are not varied (default: those of TrainConfig)")
     search: dict[str, Dimension] = Field(min_length=1, description="name of a setting, such as optimizer.params.lr -> the values it may take")
     objective: Literal["valid_loss", "valid_accuracy"] = Field("valid_loss", description="what to optimise")
@@ -97,6 +97,7 @@ class TuneConfig(Settings):
 
     @model_validator(mode="after")
     def _can_be_made(self):
+        if moved := {"split", "split_seed", "eval_split", "eval_speakers", "fold"} & self.search.keys(): raise ValueError(f"search: {min(moved)} would measure each trial on other recordings")
         self.sampler.make("samplers", seed=self.seed)
         self.pruner.make("pruners")
         return self
@@ -203,7 +204,7 @@ def open_study(
     "The search of that name, continued if it exists; raises `InputError` if its data or settings differ."
     optuna.logging.set_verbosity(optuna.logging.ERROR)   # we log for it
     train, valid = split_rows(dataset, config.settings({}))
-    about = dict(**dataset.identity, rows=rows_digest(train, valid), base=config.settings({}).model_dump(mode="json"), objective=config.objective, seed=config.seed,
+    about = dict(**dataset.identity, rows=rows_digest(train, valid), base=config.settings({}).model_dump(mode="json"), objective=config.objective, seed=config.seed, sampler=config.sampler.model_dump(), pruner=config.pruner.model_dump(),
                  search={name: dimension.model_dump(mode="json") for name, dimension in config.search.items()})
     study = optuna.create_study(storage=open_storage(storage), study_name=config.name, direction=config.direction, load_if_exists=True,
                                 sampler=NumberedSampler(config.sampler, config.seed), pruner=config.pruner.make("pruners"))
@@ -265,7 +266,8 @@ def tune(
     for _ in others: pass   # wait for them, and raise what they raised
     if not [t for t in study.trials if t.state == TrialState.COMPLETE]:
         errors = [t.user_attrs["error"] for t in study.trials if "error" in t.user_attrs]
-        raise InputError(f"search {config.name!r}: none of {len(study.trials)} trials could be finished; the first: {(errors or ['interrupted'])[0]}")
+        if not errors: errors = [f"ended by {config.pruner.type}; loosen it, or take NopPruner" if study.trials[0].state == TrialState.PRUNED else "interrupted"]
+        raise InputError(f"search {config.name!r}: none of {len(study.trials)} trials could be finished; the first: {errors[0]}")
     return study
 
 # %% ../nbs/02_tune.ipynb #69492c90
