@@ -80,7 +80,7 @@ class Settings(BaseModel):
         "`model: ResNet` is `model: {type: ResNet}`; a group of settings left empty keeps its defaults"
         if isinstance(given, str) and "type" in cls.model_fields: given = dict(type=given)
         if not isinstance(given, dict): return given
-        groups = [name for name, field in cls.model_fields.items() if inspect.isclass(field.annotation) and issubclass(field.annotation, Settings)]
+        groups = [name for name, field in cls.model_fields.items() if Settings in getattr(field.annotation, "__mro__", ())]   # in Python 3.10, tuple[float, float] passes for a class
         return {key: value for key, value in given.items() if value is not None or key not in groups}
 
     @field_validator("*", mode="before")

@@ -244,15 +244,16 @@ _lock = threading.Lock()   # the library's state is global to the process
 
 @contextlib.contextmanager
 def _interrupted_after():
-    "Ctrl-C inside the block counts behind it: ctypes swallows what is raised in a callback, and a part of the word would be gone"
+    "Ctrl-C or a termination inside the block counts behind it: ctypes swallows what is raised in a callback, and a part of the word would be gone"
     if threading.current_thread() is not threading.main_thread():   # others aren't interrupted
         yield
         return
     came = []
-    before = signal.signal(signal.SIGINT, lambda *_: came.append(True))
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in (signal.SIGINT, signal.SIGTERM)}
     try: yield
-    finally: signal.signal(signal.SIGINT, before or signal.SIG_DFL)
-    if came: signal.raise_signal(signal.SIGINT)
+    finally:
+        for number, handler in before.items(): signal.signal(number, handler or signal.SIG_DFL)
+    if came: signal.raise_signal(came[0])
 
 # %% ../nbs/00_corpora.ipynb #97bc4d09
 def _synthesis(lib: ctypes.CDLL, text: bytes, voice: Voice, seed: int) -> tuple[bytes, int]:

@@ -266,7 +266,7 @@ def test_a_terminated_command_cleans_up(tmp_path):
         assert process.poll() is None, "it ended before it could be terminated"
         time.sleep(0.01)
     process.terminate()
-    assert process.wait() == 143
+    assert process.wait(60) == 143
     assert not (tmp_path/".voices.lock").exists() and not [p for p in tmp_path.glob(".voices.unfinished/*") if p.is_dir()]
 
 
@@ -277,7 +277,7 @@ def test_a_killed_command_leaves_nothing_half_written(tmp_path, run):
         assert process.poll() is None, "it ended before it could be killed"
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.wait(60)
     assert not (tmp_path/"voices").exists()
     code, out, _ = run("audiomnist", "synth", "--to", "voices", "--speakers", 2, "--takes", 1, cwd=tmp_path)
     assert code == 0 and "20 recordings of 2 speakers" in out
