@@ -32,7 +32,7 @@ def _frozen(transform, waveform: np.ndarray, sr: int, **values) -> np.ndarray:
     "What an audiomentations transform gives with these values; no generator is touched"
     transform.parameters = dict(should_apply=True) | values
     transform.freeze_parameters()
-    return np.ascontiguousarray(transform(waveform, sr), np.float32)
+    return np.ascontiguousarray(transform(np.require(waveform, np.float32, ["C", "W"]), sr), np.float32)
 
 # %% ../nbs/01_augment.ipynb #f150e7b3
 def change_speed(
@@ -437,7 +437,8 @@ class Augment:
         needs = [key for key in ("frequency_warp", "time_warp", "equaliser", "noise", "babble", "gate", "crop", "band", "masks") if getattr(config, key)]
         self.timed = features is not None and features.log_mel
         if needs: need_features(features, f"augment.{needs[0]}", log_mel=True)
-        if config.shift and features and features.aggregate_over_t: raise InputError("augment.shift needs features over time; set aggregate_over_t: false")
+        if config.shift: need_features(features, "augment.shift")
+        if config.shift and features.aggregate_over_t: raise InputError("augment.shift needs features over time; set aggregate_over_t: false")
 
     def __call__(self,
         x: torch.Tensor,        # (batch, *shape) features

@@ -322,7 +322,7 @@ class ActivationConfig(TorchConfig):
 class OptimizerConfig(TorchConfig):
     "A `torch.optim` optimizer."
     type: str = Field("Adam", description="its name in torch.optim")
-    params: dict[str, Any] = Field({"lr": 1e-6}, description="its parameters")
+    params: dict[str, Any] = Field({"lr": 1e-6}, description="its parameters; what is not among them is as in PyTorch")
     def _kind(self): return "optimizer"
 
 # %% ../nbs/00_config.ipynb #0cb32d21
@@ -337,7 +337,7 @@ class ModelConfig(Settings):
     "A network: its type, sizes and activation."
     type: Literal["FCNN", "CNN", "AudioNet", "BCResNet", "PlainCNN", "ResNet", "CRNN"] = Field("FCNN", description="fully connected, the reference's CNN, or one of five more")
     layers: LayersConfig = Field(default_factory=LayersConfig, description="sizes of an FCNN; the others take only output_size")
-    activation: ActivationConfig = Field(default_factory=ActivationConfig, description="of every hidden layer; the reference's CNN has ReLU")
+    activation: ActivationConfig = Field(default_factory=ActivationConfig, description="of every hidden layer, which share it if it learns; the reference's CNN has ReLU")
     width: float = Field(1, gt=0, le=64, description="multiplies the channels of a BCResNet, PlainCNN, ResNet or CRNN")
     dropout: float = Field(0.1, ge=0, lt=1, description="of a BCResNet, PlainCNN, ResNet or CRNN")
     views: list[Annotated[float, Field(ge=0.5, le=2)]] = Field([], description="of log-mel spectrograms: factors on all frequencies at which a trained network hears a recording again; it answers with the mean")
@@ -365,6 +365,7 @@ class SchedulerConfig(TorchConfig):
     @model_validator(mode="after")
     def _exists(self):
         if self.type == "ReduceLROnPlateau" and self.every == "step": raise ValueError("ReduceLROnPlateau looks at the validation loss, which is known after an epoch; set every: epoch")
+        if self.type == "OneCycleLR" and {"epochs", "steps_per_epoch"} & self.params.keys(): raise ValueError("OneCycleLR is told the number of steps; leave out epochs and steps_per_epoch")
         _try_torch("scheduler", self.type, self.made_for(100, 0.01))
         return self
 
@@ -421,7 +422,7 @@ class TrainConfig(Settings):
     eval_speakers: list[Annotated[str, Field(coerce_numbers_to_str=True)]] | None = Field(None, description="who is kept for validation, with * for any letters (default: drawn, see eval_split)")
     augment: AugmentConfig = Field(default_factory=AugmentConfig, description="changes of the training data, drawn anew each epoch")
     scheduler: SchedulerConfig | None = Field(None, description="how the learning rate changes")
-    warmup: float = Field(0, ge=0, description="epochs in which the learning rate grows from zero")
+    warmup: float = Field(0, ge=0, le=1_000_000, description="epochs in which the learning rate grows from zero")
     label_smoothing: float = Field(0, ge=0, lt=1, description="part of the wanted probability that is spread over all digits")
     outliers: int = Field(0, ge=0, le=1_000_000, description="number of sounds without a digit (made-up words, noise, tones), about which the network learns to be undecided; an epoch has up to a fifth as many as recordings")
     clip_grad: float | None = Field(None, gt=0, description="largest norm of the gradient")

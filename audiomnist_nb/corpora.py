@@ -20,7 +20,7 @@ import soundfile
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from .config import InputError, ending_workers, logger, nearest, only_one, project_root, replacing, show_path
+from .config import InputError, ending_workers, logger, nearest, only_one, project_root, replacing
 
 # %% ../nbs/00_corpora.ipynb #f4211de0
 @dataclass(frozen=True)
@@ -142,13 +142,15 @@ def read_corrections(
     if rows[:1] != [["path", "digit"]]: raise InputError(f"{path}: expected the columns path and digit")
     for number, row in enumerate(rows[1:], 2):
         if row and (len(row) != 2 or not re.fullmatch("[0-9]?", row[1])): raise InputError(f"{path}: line {number}: digit {row[1] if len(row) > 1 else ''!r} given; expected a path, and 0 to 9 or nothing")
-    return {_full(project_root()/where): int(digit) if digit else None for where, digit in filter(None, rows[1:])}
+    return {_full(project_root(path.parent)/where): int(digit) if digit else None for where, digit in filter(None, rows[1:])}
 
 # %% ../nbs/00_corpora.ipynb #015b61d3
 def _write_corrections(known: dict[Path, int | None], file: str | Path | None) -> None:
-    with replacing(_corrections(file)) as new:
+    path = _corrections(file)
+    root = project_root(path.parent)   # of the table, wherever it is read from
+    with replacing(path) as new:
         with open(new, "w", newline="", encoding="utf-8") as lines:
-            csv.writer(lines, lineterminator="\n").writerows([("path", "digit"), *((show_path(p), "" if d is None else d) for p, d in known.items())])
+            csv.writer(lines, lineterminator="\n").writerows([("path", "digit"), *((p.relative_to(root) if p.is_relative_to(root) else p, "" if d is None else d) for p, d in known.items())])
 
 # %% ../nbs/00_corpora.ipynb #6c960cf6
 def correct(
@@ -157,9 +159,9 @@ def correct(
     file: str | Path = None,  # the table; none: data/corrections.csv
 ) -> None:
     "Note a wrong label."
-    if digit is not None and not 0 <= digit <= 9: raise InputError(f"digit: {digit} given; expected 0 to 9, or None")
+    if digit is not None and (isinstance(digit, bool) or digit not in range(10)): raise InputError(f"digit: {digit} given; expected 0 to 9, or None")
     known = read_corrections(file) if _corrections(file).is_file() else {}
-    _write_corrections(known | {_full(path): digit}, file)
+    _write_corrections(known | {_full(path): digit if digit is None else int(digit)}, file)
 
 # %% ../nbs/00_corpora.ipynb #3f175739
 def withdraw(
@@ -344,8 +346,9 @@ def synthesize(
     with only_one(folder.with_name(f".{folder.name}.lock"), "synth"):
         unfinished = _unfinished(folder, f"{engine} {styles} {seed} {takes}")   # seldom made in one go: a neural voice takes a second a word
         left = [(unfinished/name, *args) for name, *args in todo if not (unfinished/name).exists()]
-        work = Parallel(jobs if len(left) > 500 or engine == "neural" else 1, return_as="generator")(delayed(_one_clip)(say, *args) for args in left)
-        for _ in tqdm(ending_workers(work), "voices", len(left), unit="clip", delay=2, mininterval=2): pass
+        if len(left) <= 500 and engine != "neural": jobs = 1
+        work = Parallel(jobs, return_as="generator")(delayed(_one_clip)(say, *args) for args in left)
+        for _ in tqdm(work if jobs == 1 else ending_workers(work), "voices", len(left), unit="clip", delay=2, mininterval=2): pass
         wanted = {name for name, *_ in todo}
         kept = wanted | {"voices"}
         for path in unfinished.iterdir():

@@ -79,20 +79,23 @@ def explorer(
     config: FeatureConfig = FeatureConfig(),   # where the sliders begin
 ):                                   # an ipywidgets box
     "Choose digit, speaker and take; hear it; move any feature setting and see all stages anew."
-    choose = {key: widgets.Dropdown(options=sorted({getattr(r, key) for r in recordings}), description=key, layout=dict(width="13em")) for key in ("digit", "speaker", "take")}
+    choose = {key: widgets.Dropdown(options=sorted({getattr(r, key) for r in recordings}), value=getattr(recordings[0], key), description=key, layout=dict(width="13em")) for key in ("digit", "speaker", "take")}
     controls = {name: _slider(name, value) for name, value in (config.model_dump() | dict(fmax=config.upper_edge)).items()}
     player, picture, message, read = widgets.HTML(), widgets.HTML(), widgets.HTML(), {}
     def draw(change=None):
         recording, message.value = next((r for r in recordings if all(getattr(r, key) == box.value for key, box in choose.items())), None), ""
-        if recording is None: message.value = "<b>there is no such take</b>"; return
         try:
+            if recording is None: raise InputError("there is no such take")
             if read.get("path") != recording.path:
+                read.clear()
                 read.update(path=recording.path, sound=read_audio(recording.path))
                 player.value = Audio(read["sound"][0], rate=read["sound"][1])._repr_html_()
             values = {name: box.value for name, box in controls.items()}
             settings = settings_from(FeatureConfig, values | dict(trim=values["trim"] or None))
             picture.value = figure_html(plot_stages(resample(*read["sound"], settings.resampling_rate), settings), dpi=80)
-        except (InputError, OSError) as e: message.value = f"<b>{escape(str(e).replace('settings: ', ''))}</b>"
+        except (InputError, OSError) as e:
+            message.value, picture.value = f"<b>{escape(str(e).replace('settings: ', ''))}</b>", ""
+            if recording is None or not read: player.value = ""
     for box in (*choose.values(), *controls.values()): box.observe(draw, "value")
     draw()
     boxes = list(controls.values())
@@ -132,7 +135,7 @@ def augmentation_explorer(
         except (InputError, OSError, ValueError) as e: shown.value = f"<b>{escape(str(e))}</b>"
     def chosen(change=None):
         low, high, step, first = REACH[how.value]
-        with amount.hold_trait_notifications(): amount.min, amount.max, amount.step, amount.value = low, high, step, first
+        with amount.hold_sync(), amount.hold_trait_notifications(): amount.min, amount.max, amount.step, amount.value = low, high, step, first
         draw()
     how.observe(chosen, "value")
     for box in (which, amount, seed): box.observe(draw, "value")
@@ -149,7 +152,8 @@ class LiveCurves(widgets.HTML):
     def __call__(self,
         row: dict,   # one epoch's, from `fit`
     ) -> None:
-        "Take one more epoch."
+        "Take one more epoch; the first of another training starts anew."
+        if self.rows and row["epoch"] <= self.rows[-1]["epoch"]: self.rows = []
         self.rows.append(row)
         history = pd.DataFrame(self.rows).set_index("epoch")
         pictures = "".join(figure_html(plot_history(history, what), dpi=70) for what in ("loss", "accuracy"))
@@ -197,8 +201,10 @@ def mistakes(
     "The mistakes that the model was surest of; a tick says that the label is wrong, and `scan` will know."
     wrong = np.flatnonzero(predictions.known & predictions.answered & ~predictions.right).tolist()
     wrong.sort(key=lambda i: -predictions.probabilities[i].max())
-    try: noted = read_corrections(file)
-    except FileNotFoundError: noted = {}
+    def table():
+        try: return read_corrections(file)
+        except FileNotFoundError: return {}
+    noted = table()
     def row(i):
         recording, path = predictions.recordings[i], predictions.recordings[i].path
         text = widgets.HTML(f"{escape(path.name)}: spoken {recording.digit}, answered {predictions.digits[i]} ({predictions.probabilities[i].max():.2f})", layout=dict(width="22em"))
@@ -206,12 +212,14 @@ def mistakes(
         tick = widgets.Checkbox(value=full in noted, description="the label is wrong", indent=False, layout=dict(width="11em"))
         known = noted.get(full)
         digit = widgets.Dropdown(options=[("leave it out", ""), *((f"it is a {d}", d) for d in range(10))], value="" if known is None else known, layout=dict(width="9em"))
-        said = widgets.HTML()
+        said, shown = widgets.HTML(), [noted.get(full, "")]   # "": no entry
         def note(change):
             try:
+                if table().get(full, "") != shown[0]: raise InputError("changed elsewhere, not noted here; show this list anew")
                 if tick.value: correct(path, None if digit.value == "" else digit.value, file)
                 elif change.owner is tick: withdraw(path, file)
                 said.value = "noted" if tick.value else ""
+                shown[0] = "" if not tick.value else None if digit.value == "" else digit.value
             except (InputError, OSError) as e: said.value = f"<b>{escape(str(e))}</b>"
         tick.observe(note, "value")
         digit.observe(note, "value")

@@ -271,7 +271,7 @@ def pick_device(
 def seeded(
     seed: int,   # of torch's generators, inside the block
 ):
-    "Run a block with torch's random numbers seeded and on a GPU only algorithms that repeat themselves, and leave both outside as they were."
+    "Run a block with torch's random numbers seeded and on a GPU only algorithms that repeat themselves, and leave both outside as they were; both are the process's, so not in several threads at once."
     before = torch.backends.cudnn.deterministic
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
@@ -377,7 +377,7 @@ def stored(
     "Weights as the file holds them; counters stay whole numbers, and statistics of the features and what is too large for 16 bits stay float32."
     dtype = getattr(torch, precision)
     kept = lambda name, weight: name.startswith("cmvn.") or not weight.is_floating_point() or bool((weight.abs() > torch.finfo(dtype).max).any())
-    return {name: (weight if kept(name, weight) else weight.to(dtype)).contiguous() for name, weight in tensors.items()}
+    return {name: (weight if kept(name, weight) else weight.to(dtype)).contiguous().clone() for name, weight in tensors.items()}
 
 # %% ../nbs/01_models.ipynb #7df57fda
 def save(

@@ -64,14 +64,19 @@ class Recorder(anywidget.AnyWidget):
     note = traitlets.Unicode("", help="a line beside the button").tag(sync=True)
     error = traitlets.Unicode("", help="why there is no recording").tag(sync=True)
     takes = traitlets.Int(0, help="recordings so far").tag(sync=True)
+    turn = traitlets.Int(0, help="goes on when a recording has been dealt with, or something else is asked for").tag(sync=True)
     milliseconds = traitlets.Float(0, help="from the end of the word to the answer on the page").tag(sync=True)
     _samples = CByteMemoryView(b"").tag(sync=True)
+    _turn = traitlets.Int(0).tag(sync=True)   # when Record was pressed
 
     @traitlets.observe("takes")
     def _received(self, change):
         whole = np.frombuffer(self._samples, "<i2").astype(np.float32)/32767
         found = words(whole, self.sr)
-        self.waveform = whole[found[0][0]:found[-1][1]] if found else whole
+        try:
+            if self._turn == self.turn: self.waveform = whole[found[0][0]:found[-1][1]] if found else whole
+            else: self.note = "meanwhile something else was asked for: once more"
+        finally: self.turn += 1
 
 # %% ../nbs/03_speak.ipynb #e62cd155
 def answer(
@@ -119,19 +124,21 @@ def microphone(
     "Speak; read the answer; file the recording under the digit that was said."
     recogniser, recorder = recogniser or Recogniser.load(), Recorder(note="press Record and say a digit")
     several = widgets.Checkbox(description="several digits in a row", indent=False)
-    digit, name = widgets.Dropdown(options=range(10), description="it was a", layout=dict(width="11em")), widgets.Text(placeholder="your name", layout=dict(width="10em"))
+    digit, name = widgets.Dropdown(options=[("?", None), *((str(d), d) for d in range(10))], description="it was a", layout=dict(width="11em")), widgets.Text(placeholder="your name", layout=dict(width="10em"))
     keep, filed = widgets.Button(description="save", disabled=True), widgets.HTML()
     def answered(change):
         recorder.note = ""   # so that the same words are said again
         recorder.answers = answers = answer(recogniser, recorder.waveform, recorder.sr)
         if not answers: recorder.note = "nothing was heard: speak louder, or nearer"
-        elif answers[0]["digit"] is not None: digit.value = answers[0]["digit"]
+        else: digit.value = answers[0]["digit"]
         keep.disabled, filed.value = len(answers) != 1, "" if len(answers) < 2 else "only single digits can be saved"
     def save(_):
+        if keep.disabled: return   # the second of two clicks
         try: filed.value = f"saved: {escape(show_path(save_take(recorder.waveform, recorder.sr, digit.value, name.value, folder)))}"
         except (InputError, OSError) as e: filed.value = f"<b>{escape(str(e))}</b>"
         else: keep.disabled = True
     recorder.observe(answered, "waveform")
+    recorder.observe(lambda change: change.new and keep.set_trait("disabled", True), "error")   # the page shows no answer any more
     several.observe(lambda change: recorder.set_trait("hold", 1.0 if change.new else 0.2), "value")
     keep.on_click(save)
     return widgets.VBox([recorder, several, widgets.HBox([digit, name, keep, filed])])
@@ -158,7 +165,6 @@ def collect(
     def ask():
         done = len(files) == len(wanted)
         prompt.value = f"<h2>Thank you. {len(files)} recordings are in {show_path(files[0].parent)}</h2>" if done else f"<h2>Say: {wanted[len(files)]} <small>({len(files) + 1} of {len(wanted)})</small></h2>"
-        again.disabled = not files
     def filed(change):
         recorder.note = ""
         found = words(recorder.waveform, recorder.sr)
@@ -167,12 +173,17 @@ def collect(
             try:
                 files.append(save_take(recorder.waveform, recorder.sr, wanted[len(files)], speaker, folder))
                 recorder.note = f"saved as {files[-1].name}"
+                again.disabled = False
             except OSError as e: recorder.note = str(e)
         ask()
     def undo(_):
+        if again.disabled: return   # the second of two clicks
         try: files[-1].unlink(missing_ok=True)
         except OSError as e: recorder.note = str(e)
-        else: files.pop()
+        else:
+            files.pop()
+            again.disabled = True
+            recorder.turn += 1   # what is being recorded answers the former question
         ask()
     recorder.observe(filed, "waveform")
     again.on_click(undo)

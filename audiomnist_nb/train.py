@@ -168,6 +168,8 @@ def make_optimizer(
     "The optimizer that the settings name, in its fused form where PyTorch has one: one pass over the weights a step."
     cls, params = torch_class("optimizer", config.type), dict(config.params)
     if "fused" in signature(cls).parameters and not {"fused", "foreach", "differentiable"} & params.keys(): params["fused"] = True
+    if cls is torch.optim.LBFGS:   # it needs weights laid out in order
+        for weight in network.parameters(): weight.data = weight.data.contiguous()
     try: return cls(network.parameters(), **params)
     except (ValueError, RuntimeError) as e: raise InputError(f"optimizer: {config.type} can't train this model: {e}") from e
 
@@ -281,7 +283,7 @@ class Trainer:
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.averaging), use_buffers=True) if config.averaging else None
         self.rng, self.step = torch.Generator().manual_seed(config.seed), 0
         self.own_rng = torch.Generator() if self.team else self.rng   # draws for this process's recordings
-        self.products = product_type(config.amp, self.device)
+        self.products = product_type(config.amp if config.optimizer.type != "LBFGS" else False, self.device)   # a scaled step can't be repeated
         self.rounds = self.products is torch.bfloat16 and self.device.type == "cpu" and isinstance(network, FCNN)   # instead of converting
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.products is torch.float16)
 

@@ -454,8 +454,8 @@ def _run_folds(dataset: Dataset, classes: list[str], todo: dict, jobs: int, cond
     apart = effective_n_jobs(jobs) > 1 and len(todo) > 1
     calls = (delayed(_run_apart if apart else _run_fold)(dataset, settings, fold, classes, conditions, adapt) for settings, fold, *_ in todo.values())
     done = {}
-    work = Parallel(jobs if apart else 1, return_as="generator_unordered")
-    for figures, predictions, *messages in tqdm(ending_workers(work(calls)), "folds", len(todo), unit="fold", delay=2):
+    work = Parallel(jobs if apart else 1, return_as="generator_unordered")(calls)
+    for figures, predictions, *messages in tqdm(ending_workers(work) if apart else work, "folds", len(todo), unit="fold", delay=2):
         key = figures["fold"], figures["seed"]
         for level, message in messages: logger.log(level, "fold %s seed %d: %s", *key, message)
         logger.info("fold %s seed %d: accuracy %.4f on %d recordings", *key, figures["accuracy"], figures["recordings"])

@@ -5,12 +5,13 @@ function render({ model, el }) {
   const line = make("div", "mic-line"), button = make("button", "mic-record", line), meter = make("meter", "mic-meter", line), status = make("span", "mic-status", line);
   const answers = make("div", "mic-answers");
   Object.assign(meter, { min: -60, max: 0, value: -60, low: -50, high: -3, optimum: -20 });
-  let recording = null, starting = false, spoken = 0;   // when the word ended, ms
+  let recording = null, starting = false, spoken = 0, sent = null;   // when the word ended, ms; at which turn a recording was handed to Python
 
   const say = text => { status.textContent = text; };
   const idle = () => { recording = null; starting = false; button.textContent = "Record"; meter.value = -60; };
 
   async function record() {
+    const turn = model.get("turn");
     starting = true;   // the button stays enabled, or the keyboard would lose it
     model.set("error", "");
     model.set("answers", []);
@@ -24,7 +25,9 @@ function render({ model, el }) {
       say(`${(samples.length / recording.rate).toFixed(1)} s recorded`);
       model.set("sr", recording.rate);
       model.set("_samples", new DataView(Int16Array.from(samples, x => Math.round(32767 * Math.max(-1, Math.min(1, x)))).buffer));
+      model.set("_turn", turn);
       model.set("takes", model.get("takes") + 1);
+      sent = turn;
     } catch (error) { say(reason(error)); model.set("error", reason(error)); }
     model.save_changes();
     idle();
@@ -44,12 +47,12 @@ function render({ model, el }) {
     spoken = 0;
   }
 
-  button.onclick = () => recording ? recording.stop() : starting || record();
+  button.onclick = () => recording ? recording.stop() : starting || (sent === model.get("turn") ? say("Python is busy; wait") : record());
   model.on("change:answers", show);
   model.on("change:note", () => say(model.get("note")));
   idle();
   say(model.get("note"));
   show();
-  return () => recording?.stop();
+  return () => recording?.cancel(new Error("The recording was broken off."));
 }
 export default { render };

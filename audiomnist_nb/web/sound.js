@@ -39,34 +39,36 @@ export class WordEnd {
   get ended() { return this.hold > 0 && this.quiet >= this.hold; }
 }
 
-// Opens the microphone. Gives the rate, stop(), and a promise of { samples, quiet } (quiet: seconds since the word)
+// Opens the microphone. Gives the rate, stop(), cancel(error), and a promise of { samples, quiet } (quiet: seconds since the word)
 export async function startRecording({ hold = 0, limit = 60, most = Infinity, onLevel = () => {} } = {}) {
   if (!navigator.mediaDevices) throw new Error("This page has no microphone: open it by https, or on this machine by http://localhost");
   const stream = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
   const context = new AudioContext(), url = URL.createObjectURL(new Blob([TAP], { type: "application/javascript" }));
   const parts = [], end = new WordEnd(context.sampleRate, hold);
-  let finish, n = 0;
-  const done = new Promise(resolve => finish = resolve).then(async () => {
+  let finish, cancel, tap, n = 0;
+  const done = new Promise((resolve, reject) => { finish = resolve; cancel = reject; }).finally(async () => {
+    if (tap) tap.port.onmessage = null;   // some may still be on their way
     stream.getTracks().forEach(track => track.stop());
     await context.close();
+  }).then(() => {
     const samples = new Float32Array(n);
     parts.reduce((at, part) => (samples.set(part, at), at + part.length), 0);
     return { samples, quiet: Math.max(end.quiet, 0) / 100 };
   });
-  stream.getTracks().forEach(track => { track.onended = finish; });   // unplugged
+  stream.getTracks().forEach(track => { track.onended = () => cancel(new Error("The microphone was disconnected. Connect it and record again.")); });
   try {
     await context.audioWorklet.addModule(url);
-    const tap = new AudioWorkletNode(context, "tap", { numberOfOutputs: 0 });
+    tap = new AudioWorkletNode(context, "tap", { numberOfOutputs: 0 });
     tap.port.onmessage = ({ data }) => {
       const blocks = end.levels.length;
       parts.push(data); n += data.length;
       onLevel(end.add(data), n / context.sampleRate);
-      if (n >= Math.min(limit * context.sampleRate, most) || (end.levels.length > blocks && end.ended)) { tap.port.onmessage = null; finish(); }
+      if (n >= Math.min(limit * context.sampleRate, most) || (end.levels.length > blocks && end.ended)) finish();
     };
     context.createMediaStreamSource(stream).connect(tap);
     await context.resume();
   } catch (error) { finish(); throw error; } finally { URL.revokeObjectURL(url); }
-  return { rate: context.sampleRate, stop: finish, done };
+  return { rate: context.sampleRate, stop: finish, cancel, done };
 }
 
 // Samples at another rate: a sinc of 64 zero crossings to each side under a Hann window, 4 % below half the lower rate
