@@ -79,6 +79,7 @@ def explorer(
     config: FeatureConfig = FeatureConfig(),   # where the sliders begin
 ):                                   # an ipywidgets box
     "Choose digit, speaker and take; hear it; move any feature setting and see all stages anew."
+    if not recordings: raise InputError("no recordings given")
     choose = {key: widgets.Dropdown(options=sorted({getattr(r, key) for r in recordings}), value=getattr(recordings[0], key), description=key, layout=dict(width="13em")) for key in ("digit", "speaker", "take")}
     controls = {name: _slider(name, value) for name, value in (config.model_dump() | dict(fmax=config.upper_edge)).items()}
     player, picture, message, read = widgets.HTML(), widgets.HTML(), widgets.HTML(), {}
