@@ -246,7 +246,8 @@ def lab(tmp_path_factory):
         yield f"http://localhost:{port}", folder
     finally:
         server.terminate()
-        server.wait(20)
+        try: server.wait(20)
+        except subprocess.TimeoutExpired: server.kill()   # Jupyter sometimes waits for kernels that have ended
 
 
 def run_notebook(page, lab, name, cells):
