@@ -67,7 +67,7 @@ class Recorder(anywidget.AnyWidget):
     turn = traitlets.Int(0, help="goes on when a recording has been dealt with, or something else is asked for").tag(sync=True)
     milliseconds = traitlets.Float(0, help="from the end of the word to the answer on the page").tag(sync=True)
     _samples = CByteMemoryView(b"").tag(sync=True)
-    _turn = traitlets.Int(0).tag(sync=True)   # when Record was pressed
+    _turn = traitlets.Int(-1).tag(sync=True)   # when Record was pressed for the last recording
 
     @traitlets.observe("takes")
     def _received(self, change):

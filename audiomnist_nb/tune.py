@@ -97,7 +97,7 @@ class TuneConfig(Settings):
 
     @model_validator(mode="after")
     def _can_be_made(self):
-        if moved := {"split", "split_seed", "eval_split", "eval_speakers", "fold"} & self.search.keys(): raise ValueError(f"search: {min(moved)} would measure each trial on other recordings")
+        if moved := {"split", "split_seed", "eval_split", "eval_speakers", "fold"} & self.search.keys(): raise ValueError(f"search: {min(moved)} would measure each trial on other recordings; set it in base")
         self.sampler.make("samplers", seed=self.seed)
         self.pruner.make("pruners")
         return self

@@ -312,6 +312,29 @@ def test_the_notebook_says_why_it_can_not_hear(lab, launch):
     assert page.inner_text(".mic-record") == "Record" and errors_in(page) == []
 
 
+def test_a_take_is_filed_under_what_was_asked(lab, seven, launch):
+    page, taken = launch(FAKE, GRANT, f"--use-file-for-fake-audio-capture={seven}"), lab[1]/"taken/anna"
+    page.add_init_script("""if (navigator.mediaDevices) {
+        const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        navigator.mediaDevices.getUserMedia = async wanted => window.stream = await open(wanted);
+    }""")
+    run_notebook(page, lab, "collect.ipynb", ["""from audiomnist_nb.speak import collect\ncollect("anna", takes=1, folder="taken")"""])
+    def begin():
+        page.click(".mic-record")
+        page.wait_for_function("document.querySelector('.mic-record').textContent === 'Stop'")
+    begin()
+    page.evaluate("window.stream.getTracks()[0].dispatchEvent(new Event('ended'))")   # unplugged
+    status_of(page, "was disconnected")
+    assert not taken.exists()   # half a word is no take
+    begin()
+    status_of(page, "saved as")
+    assert len(list(taken.iterdir())) == 1
+    begin()
+    page.get_by_role("button", name="again").click()   # the first take's digit is asked for, while a second is being said
+    status_of(page, "once more")
+    assert list(taken.iterdir()) == [] and errors_in(page) == []
+
+
 @pytest.fixture(scope="session")
 def noted_minute(lab, launch, silence):
     "A notebook that records a minute of silence; other tests run meanwhile"

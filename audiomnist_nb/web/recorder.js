@@ -5,7 +5,7 @@ function render({ model, el }) {
   const line = make("div", "mic-line"), button = make("button", "mic-record", line), meter = make("meter", "mic-meter", line), status = make("span", "mic-status", line);
   const answers = make("div", "mic-answers");
   Object.assign(meter, { min: -60, max: 0, value: -60, low: -50, high: -3, optimum: -20 });
-  let recording = null, starting = false, spoken = 0, sent = null;   // when the word ended, ms; at which turn a recording was handed to Python
+  let recording = null, starting = false, spoken = 0;   // when the word ended, ms
 
   const say = text => { status.textContent = text; };
   const idle = () => { recording = null; starting = false; button.textContent = "Record"; meter.value = -60; };
@@ -27,7 +27,6 @@ function render({ model, el }) {
       model.set("_samples", new DataView(Int16Array.from(samples, x => Math.round(32767 * Math.max(-1, Math.min(1, x)))).buffer));
       model.set("_turn", turn);
       model.set("takes", model.get("takes") + 1);
-      sent = turn;
     } catch (error) { say(reason(error)); model.set("error", reason(error)); }
     model.save_changes();
     idle();
@@ -47,7 +46,7 @@ function render({ model, el }) {
     spoken = 0;
   }
 
-  button.onclick = () => recording ? recording.stop() : starting || (sent === model.get("turn") ? say("Python is busy; wait") : record());
+  button.onclick = () => recording ? recording.stop() : starting || (model.get("_turn") === model.get("turn") ? say("Python is busy; wait") : record());
   model.on("change:answers", show);
   model.on("change:note", () => say(model.get("note")));
   idle();
