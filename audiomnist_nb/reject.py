@@ -12,7 +12,7 @@ import json, shutil
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
@@ -97,7 +97,8 @@ hundred eleven never over river arrow hello music water table green""".split())
 KINDS = ("word", "silence", "white noise", "pink noise", "hum", "music")
 
 # %% ../nbs/03_reject.ipynb #83e95396
-class Sound(NamedTuple):
+@dataclass(frozen=True)
+class Sound:
     "A sound in which no digit is spoken."
     waveform: np.ndarray   # (n_samples,) float32 in [-1, 1]
     sr: int                # sampling rate, Hz
@@ -190,7 +191,8 @@ def last_hidden(
     return torch.cat(seen)
 
 # %% ../nbs/03_reject.ipynb #2d55a792
-class Clouds(NamedTuple):
+@dataclass(frozen=True)
+class Clouds:
     "Where each digit's recordings lie in a network's last hidden layer."
     means: torch.Tensor    # (classes, units) their centres
     whiten: torch.Tensor   # (units, units) makes their spread the same in all directions
@@ -385,7 +387,7 @@ def calibrate(
         settings = json.loads((new/"settings.json").read_text(encoding="utf-8")) | dict(calibration=calibration.model_dump())
         (new/"settings.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         (new/"calibration.safetensors").unlink(missing_ok=True)
-        if calibration.score == "cloud": save_file(stored(clouds._asdict(), trained.config.precision), new/"calibration.safetensors")
+        if calibration.score == "cloud": save_file(stored(vars(clouds), trained.config.precision), new/"calibration.safetensors")
     if report: save_report(heard, calibration, report)
     return calibration
 

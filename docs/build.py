@@ -63,7 +63,7 @@ def callable_entry(symbol) -> tuple[str, list[str]]:
     stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     shown = [parameter(stars.get(e.get("kind"), "") + name, e.anno, e.default) for name, e in entries.items()]
     table = [f":param {name}: {plain(e.docment)}" for name, e in entries.items() if e.docment]
-    signature = f"({', '.join(shown)})"
+    signature = "" if shown == ["*args", "**kwargs"] else f"({', '.join(shown)})"   # another library's
     if returned and not inspect.isclass(symbol):
         if returned.anno is not EMPTY: signature += f" -> {as_text(returned.anno)}"
         if returned.docment: table.append(f":returns: {plain(returned.docment)}")
