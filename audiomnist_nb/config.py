@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['logger', 'ALIASES', 'Probability', 'InputError', 'nearest', 'read_yaml', 'Settings', 'settings_from', 'FeatureConfig',
-           'need_features', 'WaveformAugmentConfig', 'torch_class', 'TorchConfig', 'ActivationConfig',
-           'OptimizerConfig', 'LayersConfig', 'ModelConfig', 'SchedulerConfig', 'AugmentConfig', 'TrainConfig',
-           'listed', 'load_train_config', 'project_root', 'find_path', 'replacing', 'only_one', 'check_place',
-           'ending_workers', 'keep_memory', 'on_cluster', 'notebook_parameters', 'package_file', 'at_home',
-           'provenance', 'show_path', 'run_log']
+           'need_features', 'WaveformAugmentConfig', 'torch_class', 'torch_scheduler', 'TorchConfig',
+           'ActivationConfig', 'OptimizerConfig', 'LayersConfig', 'ModelConfig', 'SchedulerConfig', 'AugmentConfig',
+           'TrainConfig', 'listed', 'load_train_config', 'project_root', 'find_path', 'replacing', 'only_one',
+           'check_place', 'ending_workers', 'keep_memory', 'on_cluster', 'notebook_parameters', 'package_file',
+           'at_home', 'provenance', 'show_path', 'run_log']
 
 # %% ../nbs/00_config.ipynb #c7c8df44
 import ast, contextlib, ctypes, difflib, inspect, logging, os, re, shutil, subprocess, tempfile
@@ -269,6 +269,18 @@ def torch_class(
     if name not in names: raise ValueError(f"{name!r} is no {where}{'' if kind == 'scheduler' else ' ' + kind}{nearest(name, names)}")
     return getattr(module, name)
 
+# %% ../nbs/00_config.ipynb #b3c1b90c
+def torch_scheduler(
+    name: str,      # in `torch.optim.lr_scheduler`
+    params: dict,   # its parameters; the schedulers that it is made of as dicts of type and params
+    optimizer,      # whose learning rate it changes
+):                  # a learning-rate scheduler
+    "The PyTorch scheduler of that name, and those it is made of."
+    if "schedulers" in params:
+        inner = [dict(type=one) if isinstance(one, str) else one for one in params["schedulers"]]
+        params = params | dict(schedulers=[torch_scheduler(one["type"], one.get("params", {}), optimizer) for one in inner])
+    return torch_class("scheduler", name)(optimizer=optimizer, **params)
+
 # %% ../nbs/00_config.ipynb #c24bc87e
 def _try_torch(kind: str, name: str, params: dict):
     "Make the PyTorch object once and use it, so that a wrong parameter is found at loading"
@@ -284,7 +296,7 @@ def _try_torch(kind: str, name: str, params: dict):
         weight = torch.nn.Parameter(torch.zeros(2, 2))
         weight.grad = torch.zeros(2, 2)
         optimizer = cls([weight], **params) if kind == "optimizer" else torch.optim.SGD([weight], lr=1.0, momentum=0.9)
-        scheduler = cls(optimizer, **params) if kind == "scheduler" else None
+        scheduler = torch_scheduler(name, params, optimizer) if kind == "scheduler" else None
         optimizer.step(lambda: torch.zeros(()))
         if scheduler: scheduler.step(*[0.0]*(name == "ReduceLROnPlateau"))
     except Exception as e: raise ValueError(f"{name} can't be used with {params}: {e}") from None   # each class has its own
@@ -343,6 +355,11 @@ class ModelConfig(Settings):
     views: list[Annotated[float, Field(ge=0.5, le=2)]] = Field([], description="of log-mel spectrograms: factors on all frequencies at which a trained network hears a recording again; it answers with the mean")
     precision: Literal["float32", "float16"] = Field("float32", description="of the weights once trained; half of it halves the file")
 
+    @model_validator(mode="after")
+    def _axes(self):
+        if self.activation.type == "Softmax2d" and self.type in ("FCNN", "AudioNet"): raise ValueError(f"Softmax2d is over the channels of maps, which type {self.type} has not")
+        return self
+
     @field_validator("type", mode="before")
     @classmethod
     def _any_case(cls, name: Any):
@@ -366,6 +383,7 @@ class SchedulerConfig(TorchConfig):
     def _exists(self):
         if self.type == "ReduceLROnPlateau" and self.every == "step": raise ValueError("ReduceLROnPlateau looks at the validation loss, which is known after an epoch; set every: epoch")
         if self.type == "OneCycleLR" and {"epochs", "steps_per_epoch"} & self.params.keys(): raise ValueError("OneCycleLR is told the number of steps; leave out epochs and steps_per_epoch")
+        if self.type in ("LambdaLR", "MultiplicativeLR"): raise ValueError(f"{self.type} needs a function, which a file can't hold; take another, or a SequentialLR of several")
         _try_torch("scheduler", self.type, self.made_for(100, 0.01))
         return self
 

@@ -24,7 +24,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from .config import InputError, OptimizerConfig, TrainConfig, find_path, keep_memory, logger, nearest, need_features, provenance, replacing, show_path, torch_class
+from .config import InputError, OptimizerConfig, TrainConfig, find_path, keep_memory, logger, nearest, need_features, provenance, replacing, show_path, torch_class, torch_scheduler
 from .augment import Augment, mixup
 from .features import CMVN, Dataset, drawing
 from .models import FCNN, Network, TrainedModel, build, log_probabilities, pick_device, save, seeded, stored
@@ -311,7 +311,7 @@ class Trainer:
         if c is None: return None
         moves = self.config.epochs*(self.steps if c.every == "step" else 1)
         params = c.made_for(moves, self.optimizer.param_groups[0]["lr"])
-        with self._scheduling(): return torch_class("scheduler", c.type)(self.optimizer, **params)
+        with self._scheduling(): return torch_scheduler(c.type, params, self.optimizer)
 
     @property
     def validated(self) -> Network:
