@@ -151,7 +151,7 @@ def _dataset(
 def _train(
     data_path: Annotated[str, typer.Option(help="Dataset (.npz), or several, comma-separated; one given twice counts twice.")],
     config_path: ConfigPath = None,
-    report: Annotated[bool, typer.Option("--report", "-r", help="Write metrics.json and run.log to reports/NAME_vVERSION.")] = False,
+    report: Annotated[bool, typer.Option("--report", "-r", help="Write metrics.json, split.csv and run.log to reports/NAME_vVERSION.")] = False,
     plot: Annotated[bool, typer.Option("--plot", "-p", help="Write loss.png and accuracy.png there too.")] = False,
     name: Name = None,
     version: Version = None,

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['ROLES', 'check_folds', 'write_folds', 'read_folds', 'Fold', 'folds_of', 'matching', 'rows_digest', 'split_rows',
-           'make_optimizer', 'draw_rows', 'product_type', 'rounded_products', 'team', 'rank', 'SharedBatchNorm',
-           'Trainer', 'save_checkpoint', 'load_checkpoint', 'evaluate', 'fit', 'plot_history', 'Run', 'train',
-           'warn_of_another']
+           'short_paths', 'split_table', 'make_optimizer', 'draw_rows', 'product_type', 'rounded_products', 'team',
+           'rank', 'SharedBatchNorm', 'Trainer', 'save_checkpoint', 'load_checkpoint', 'evaluate', 'fit',
+           'plot_history', 'Run', 'train', 'warn_of_another']
 
 # %% ../nbs/02_train.ipynb #a0a68dd7
 import contextlib, hashlib, json, os, shutil, time, warnings
@@ -37,6 +37,7 @@ ROLES = ("train", "valid", "test")
 def check_folds(
     table: pd.DataFrame,         # columns speaker or path, fold, role, all text
     source: str | Path = "folds",  # where it comes from, for the message
+    roles: tuple[str, ...] = ROLES,   # what each fold must have; to train, nobody need be tested
 ) -> pd.DataFrame:               # the same table
     "Raise `InputError` where a table of folds contradicts itself or lacks something."
     who = next((column for column in ("speaker", "path") if column in table), None)
@@ -46,10 +47,10 @@ def check_folds(
     if table.isna().any(axis=None) or (table == "").any(axis=None): raise InputError(f"{source}: a value is missing")
     for role in table.role.unique():
         if role not in ROLES: raise InputError(f"{source}: unknown role {role!r}{nearest(role, ROLES)} (allowed: {', '.join(ROLES)})")
-    for (name, fold), roles in table[table.duplicated([who, "fold"], keep=False)].groupby([who, "fold"], sort=False).role:
-        raise InputError(f"{source}: {who} {name} is listed {len(roles)} times in fold {fold} ({', '.join(roles)})")
-    for fold, roles in table.groupby("fold", sort=False).role:
-        if missing := [role for role in ROLES if role not in set(roles)]: raise InputError(f"{source}: fold {fold} lacks the role {missing[0]}: nobody is left for it; a fold trains on some, is validated on others and tested on yet others")
+    for (name, fold), given in table[table.duplicated([who, "fold"], keep=False)].groupby([who, "fold"], sort=False).role:
+        raise InputError(f"{source}: {who} {name} is listed {len(given)} times in fold {fold} ({', '.join(given)})")
+    for fold, there in table.groupby("fold", sort=False).role:
+        if missing := [role for role in roles if role not in set(there)]: raise InputError(f"{source}: fold {fold} lacks the role {missing[0]}: nobody is left for it; a fold trains on some, is validated on others and tested on yet others")
         if fold.startswith(".") or {"/", "\\"} & set(fold): raise InputError(f"{source}: fold {fold!r} can't be the name of a folder")
     return table
 
@@ -59,18 +60,19 @@ def write_folds(
     path: str | Path,      # a CSV file
 ) -> Path:                 # where it is
     "Write a table of folds; the same table gives the same bytes everywhere."
-    with replacing(path) as new: check_folds(table, path).to_csv(new, index=False, lineterminator="\n", encoding="utf-8")
+    with replacing(path) as new: check_folds(table, path, ROLES[:2]).to_csv(new, index=False, lineterminator="\n", encoding="utf-8")
     return Path(path)
 
 # %% ../nbs/02_train.ipynb #33f049d7
 def read_folds(
     path: str | Path,   # a CSV file with the columns speaker (or path), fold, role
+    roles: tuple[str, ...] = ROLES,   # what each fold must have
 ) -> pd.DataFrame:      # the same, all text: speaker 01 stays 01
     "A table of folds from a file; raises `InputError` if it isn't one."
     if not Path(path).is_file(): raise FileNotFoundError(f"{path}: no such file of folds")
     try: table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     except ValueError as e: raise InputError(f"{path}: not readable as CSV: {e}") from e   # pandas' own errors are ValueErrors
-    return check_folds(table, path)
+    return check_folds(table, path, roles)
 
 # %% ../nbs/02_train.ipynb #3f2ef627
 @dataclass(frozen=True)
@@ -99,9 +101,9 @@ def folds_of(
         raise InputError(f"{who} {unknown[0]!r} of the folds is not in the dataset{hint} ({len(unknown)} of {table[who].nunique()} are not)")
     own = dataset.own
     def rows(part, role):
-        found = np.sort(np.concatenate(there[part[who][part.role == role]].to_list()))
+        found = np.sort(np.concatenate([np.empty(0, int), *there[part[who][part.role == role]]]))
         return found if role == "train" else found[np.isin(found, own)]
-    return [Fold(name, *(rows(part, role) for role in ROLES)) for name, part in check_folds(table).groupby("fold", sort=False)]
+    return [Fold(name, *(rows(part, role) for role in ROLES)) for name, part in check_folds(table, roles=ROLES[:2]).groupby("fold", sort=False)]
 
 # %% ../nbs/02_train.ipynb #2402c961
 def matching(
@@ -139,7 +141,7 @@ def split_rows(
         if dataset.path is None or len(own) == len(dataset): return train, valid
         return np.flatnonzero(np.isin(dataset.path, dataset.path[train])), valid   # repetitions and copies go with their recordings
     if config.split != "speaker":
-        folds = {fold.name: fold for fold in folds_of(read_folds(find_path(config.split)), dataset)}
+        folds = {fold.name: fold for fold in folds_of(read_folds(find_path(config.split), ROLES[:2]), dataset)}
         name = next(iter(folds)) if config.fold is None else str(config.fold)
         if name not in folds: raise InputError(f"fold {name} is not in {config.split} (its folds: {', '.join(folds)})")
         return folds[name].train, folds[name].valid
@@ -153,6 +155,30 @@ def split_rows(
     if np.ceil(part*n) >= n: raise InputError(f"eval_split {part} of {n} speakers leaves one side empty; use more speakers, or split: random")
     train, valid = next(GroupShuffleSplit(1, test_size=part, random_state=seed).split(dataset.x, groups=dataset.speaker))
     return train, valid[np.isin(valid, own)]
+
+# %% ../nbs/02_train.ipynb #174f5d30
+def short_paths(
+    dataset: Dataset,    # with paths
+    rows: np.ndarray,    # row numbers
+) -> list[str]:          # file names, or whole paths where names repeat
+    "The recordings in these rows, as a table of folds names them."
+    names = [Path(path).name for path in dataset.path[rows]]
+    return names if len(set(names)) == len(set(dataset.path[rows])) else [str(path) for path in dataset.path[rows]]
+
+def split_table(
+    dataset: Dataset,     # with speakers or paths
+    train: np.ndarray,    # row numbers
+    valid: np.ndarray,    # row numbers
+) -> pd.DataFrame | None:   # columns speaker or path, fold, role; None where neither tells them apart
+    "The table of one fold from which others get the same rows."
+    for who, names in (("speaker", lambda rows: dataset.speaker[rows]), ("path", lambda rows: short_paths(dataset, rows))):
+        if getattr(dataset, who) is None: continue
+        sides = dict(zip(ROLES, (sorted({str(name) for name in names(rows)}) for rows in (train, valid))))
+        table = pd.DataFrame([(name, "0", role) for role, side in sides.items() for name in side], columns=[who, "fold", "role"])
+        try: fold, = folds_of(table, dataset)
+        except InputError: continue   # somebody is on both sides, or has no name
+        if np.array_equal(fold.train, np.sort(train)) and np.array_equal(fold.valid, np.sort(valid)): return table
+    return None
 
 # %% ../nbs/02_train.ipynb #8ce7c5b1
 def _some(speakers: np.ndarray) -> str:
@@ -538,11 +564,12 @@ class Run:
     trained: TrainedModel    # with the kept epoch's weights
     history: pd.DataFrame    # per epoch, from `fit`
     metrics: dict            # what metrics.json holds
+    split: pd.DataFrame | None = None   # who trained and who validated, from `split_table`
     checkpoint: Path = None  # its last one, which goes when all is saved
 
     def save(self,
         models: str | Path,          # the model goes to <models>/<name>_v<version>
-        reports: str | Path = None,  # where given, metrics.json goes to <reports>/<name>_v<version>
+        reports: str | Path = None,  # where given, metrics.json and split.csv go to <reports>/<name>_v<version>
         plot: bool = False,          # also loss.png and accuracy.png
     ) -> Path:                       # the model's folder
         "Write the model and the record of its training; with several processes, the first does."
@@ -551,6 +578,8 @@ class Run:
         if reports:
             folder = Path(reports)/self.config.experiment
             with replacing(folder/"metrics.json") as new: new.write_text(json.dumps(self.metrics, indent=2) + "\n", encoding="utf-8")
+            if self.split is None: (folder/"split.csv").unlink(missing_ok=True)   # of the run before
+            else: write_folds(self.split, folder/"split.csv")
             for what in ("loss", "accuracy"):
                 if not plot: (folder/f"{what}.png").unlink(missing_ok=True)   # of the run before
                 else:
@@ -592,7 +621,7 @@ def train(
     trained = TrainedModel(network.cpu(), config.model, dataset.config, made | dict(metrics=dict(metrics)))
     metrics |= dict(made=provenance(), data=made["data"], settings=config.model_dump(),
                     history=[{key: value if np.isfinite(value) else None for key, value in row.items()} for row in history.reset_index().to_dict("records")])   # JSON knows no NaN
-    return Run(config, trained, history, metrics, folder and Path(folder))
+    return Run(config, trained, history, metrics, split_table(dataset, train_rows, valid_rows), folder and Path(folder))
 
 # %% ../nbs/02_train.ipynb #31f08eb3
 def warn_of_another(

@@ -26,7 +26,7 @@ from .config import InputError, TrainConfig, ending_workers, find_path, logger, 
 from .corpora import Recording
 from .features import Dataset, drawing, one_thread
 from .models import TrainedModel, build, log_probabilities, pick_device
-from .train import ROLES, Fold, check_folds, matching, read_folds, rows_digest, train
+from .train import ROLES, Fold, check_folds, matching, read_folds, rows_digest, short_paths, train
 
 # %% ../nbs/02_validate.ipynb #4b52ff4b
 def _folds_around(ring: list[str], groups: dict[str, list[str]], eval_split: float, valid: list[str]) -> pd.DataFrame:
@@ -103,10 +103,8 @@ def takes(
     if not 3 <= k <= len(own): raise InputError(f"folds: {k} given; expected 3 to {len(own)}, the number of recordings")
     part = np.empty(len(own), int)
     part[np.lexsort((np.random.default_rng(seed).random(len(own)), dataset.y[own], dataset.speaker[own]))] = np.arange(len(own)) % k
-    names = [Path(path).name for path in dataset.path[own]]
-    if len(set(names)) < len(names): names = [str(path) for path in dataset.path[own]]
     role = lambda fold, p: {fold: "test", (fold + 1) % k: "valid"}.get(p, "train")
-    return pd.DataFrame([(name, str(fold), role(fold, p)) for fold in range(k) for name, p in zip(names, part)], columns=["path", "fold", "role"], dtype=str)
+    return pd.DataFrame([(name, str(fold), role(fold, p)) for fold in range(k) for name, p in zip(short_paths(dataset, own), part)], columns=["path", "fold", "role"], dtype=str)
 
 # %% ../nbs/02_validate.ipynb #ea57a16b
 PROTOCOLS = ("loso", "kfold", "takes", "becker_digit", "becker_gender")
@@ -468,7 +466,7 @@ def _run_folds(dataset: Dataset, classes: list[str], todo: dict, jobs: int, cond
 def _check_fold(fold: Fold, dataset: Dataset, classes: list[str], target: str) -> None:
     "Refuse a fold without recordings in a part, or that tests what its training part never had"
     for role in ("valid", "test"):
-        if not len(getattr(fold, role)): raise InputError(f"fold {fold.name}: for its role {role} the dataset has only varied copies; join it with their recordings, or leave these speakers to training (always_train)")
+        if not len(getattr(fold, role)): raise InputError(f"fold {fold.name}: for its role {role} there is nobody, or the dataset has only varied copies; join it with their recordings, or leave these speakers to training (always_train)")
     if missing := sorted(set(dataset.y[fold.test]) - set(dataset.y[fold.train])):
         hint = "; to tell speakers, each must be heard in training: use the protocol takes" if target == "speaker" else "; other folds, or more speakers of each, may help" if target == "gender" else ""
         raise InputError(f"fold {fold.name}: {target} {classes[missing[0]]} is tested but not in the training part{hint}")

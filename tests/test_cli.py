@@ -43,7 +43,7 @@ def test_help_names_every_command(run, tmp_path):
 
 def test_training_leaves_a_model_and_a_report(work):
     assert sorted(p.name for p in (work/"models/quick_v010").iterdir()) == ["settings.json", "weights.safetensors"]
-    assert sorted(p.name for p in (work/"reports/quick_v010").iterdir()) == ["accuracy.png", "loss.png", "metrics.json", "run.log"]
+    assert sorted(p.name for p in (work/"reports/quick_v010").iterdir()) == ["accuracy.png", "loss.png", "metrics.json", "run.log", "split.csv"]
     assert "INFO epoch 1: training loss" in (work/"reports/quick_v010/run.log").read_text()
 
 
