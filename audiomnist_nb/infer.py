@@ -72,7 +72,7 @@ class Predictions:
             to, of = (len({r.speaker for r, counted in zip(self.recordings, rows) if counted}) for rows in (self.adapted, np.ones_like(self.adapted)))
             asked = f"; adapted to {to} of {of} speakers" + (" (it takes ten recordings of nearly all digits)" if to < of else "")
         if self.accuracy is None: return f"answered: {self.answered.sum()} recordings (no digits in their names){asked}"
-        if self.rejected is not None: asked += f"; of the others {self.right.sum()}/{(self.known & self.answered).sum()} are right"
+        if self.rejected is not None and (others := (self.known & self.answered).sum()): asked += f"; of the others {self.right.sum()}/{others} are right"
         unknown = "" if self.known.all() else f"; {(~self.known).sum()} more without a digit in the name"
         return f"accuracy: {self.accuracy:.4f} ({self.right.sum()}/{self.known.sum()}){asked}{unknown}"
 
@@ -103,7 +103,10 @@ class Predictions:
         if before > len(self.recordings): logger.warning("%s: the report of %d recordings is replaced by one of %d", show_path(folder), before, len(self.recordings))
         metrics = dict(recordings=len(self.recordings), unreadable=self.unreadable, labelled=int(self.known.sum()), right=int(self.right.sum()), accuracy=self.accuracy, model=self.made)
         metrics |= {what: int(rows.sum()) for what, rows in (("rejected", self.rejected), ("adapted_recordings", self.adapted)) if rows is not None}
-        with replacing(folder/"predictions.csv") as new: self.table().to_csv(new, index=False, float_format="%.6f")
+        table = self.table()
+        by_speaker = table.assign(right=self.right)[self.known].groupby("speaker").right.agg(recordings="size", right="sum")
+        if len(by_speaker): metrics["speakers"] = by_speaker.to_dict("index")
+        with replacing(folder/"predictions.csv") as new: table.to_csv(new, index=False, float_format="%.6f")
         with replacing(folder/"metrics.json") as new: new.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
         if not self.known.any(): (folder/"cm.png").unlink(missing_ok=True)   # of the report before
         else:
