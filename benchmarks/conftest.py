@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from audiomnist_nb.config import find_path
 from audiomnist_nb.corpora import scan, synthesize
 from audiomnist_nb.features import read_audio, resample
 
@@ -14,7 +15,7 @@ UNIQUE = 300   # recordings that are really different; larger corpora are links 
 @pytest.fixture(scope="session")
 def voices(tmp_path_factory):
     "300 synthetic recordings at 48 kHz, or those that AUDIOMNIST_48K names"
-    if "AUDIOMNIST_48K" in os.environ: return Path(os.environ["AUDIOMNIST_48K"])
+    if "AUDIOMNIST_48K" in os.environ: return find_path(os.environ["AUDIOMNIST_48K"])
     folder = tmp_path_factory.mktemp("voices")/"48k"
     folder.mkdir()
     for r in synthesize(folder.with_name("22k"), speakers=UNIQUE//10, takes=1, seed=0):

