@@ -486,7 +486,7 @@ def mixup(
     rng: torch.Generator,    # draws part and partners
 ) -> tuple[torch.Tensor, torch.Tensor]:   # blended features and probabilities, same shapes
     "Each recording blended with another one of the batch (Zhang et al., ICLR 2018)."
-    draw = lambda: torch._standard_gamma(torch.full((len(x),), alpha), generator=rng)
+    draw = lambda: torch._standard_gamma(torch.full((len(x),), float(alpha)), generator=rng)
     a, b = draw(), draw()
     part = (a/(a + b).clamp(min=1e-12)).to(x)
     part, partner = torch.maximum(part, 1 - part), torch.randperm(len(x), generator=rng).to(x.device)
