@@ -2,6 +2,8 @@
 import json, os, subprocess, sys
 
 import pytest
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 
 pytest.importorskip("accelerate")
 
@@ -62,6 +64,27 @@ def test_the_same_loss_curve(run, folder):
     assert len(one) == len(two) == 4
     for a, b in zip(one, two):
         for key in ("train_loss", "valid_loss"): assert abs(a[key] - b[key]) < 1e-4, (a, b)
+
+
+NOTEBOOK = """
+from accelerate import notebook_launcher
+def together():
+    from audiomnist_nb.config import load_train_config
+    from audiomnist_nb.features import Dataset
+    from audiomnist_nb.train import train
+    train(Dataset.load("data/processed/x.npz"), load_train_config("two.yml", name="cell")).save("models", "reports")
+notebook_launcher(together, num_processes=2)
+"""
+
+
+def test_from_a_notebook(folder, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (folder/"two.yml").write_text(SETTINGS.format(name="two"))
+    NotebookClient(new_notebook(cells=[new_code_cell(NOTEBOOK)]), timeout=300, resources=dict(metadata=dict(path=folder))).execute()
+    launch("-m", "audiomnist_nb.cli", "train", "--data-path", "data/processed/x.npz", "--config-path", "two.yml", "-r", cwd=folder)
+    cell, command = (json.loads((folder/f"reports/{name}_v010/metrics.json").read_text()) for name in ("cell", "two"))
+    assert cell["processes"] == 2 and [row["valid_loss"] for row in cell["history"]] == [row["valid_loss"] for row in command["history"]]
 
 
 def test_interrupted_together_they_go_on_together(folder):
