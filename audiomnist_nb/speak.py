@@ -47,7 +47,7 @@ def words(
     at, size = np.flatnonzero(_loud(_levels(waveform, sr))), max(round(sr/100), 1)
     runs = np.split(at, np.flatnonzero(np.diff(at) > round(100*pause)) + 1)
     runs = [run for run in runs if len(run) >= 6]   # shorter than 60 ms: a click
-    gap = [(b[0] - a[-1])*size//2 for a, b in zip(runs, runs[1:])]
+    gap = [(b[0] - a[-1] - 1)*size//2 for a, b in zip(runs, runs[1:])]
     before, after, most = [len(waveform), *gap], [*gap, len(waveform)], round(margin*sr)
     return [(max(run[0]*size - min(most, left), 0), min((run[-1] + 1)*size + min(most, right), len(waveform))) for run, left, right in zip(runs, before, after)]
 
