@@ -285,7 +285,7 @@ def _synthesis(lib: ctypes.CDLL, text: bytes, voice: Voice, seed: int) -> tuple[
 def speak(
     text: str,              # what to say
     voice: Voice = Voice(), # who says it
-    seed: int = 1,          # of the noise in its consonants
+    seed: int = 1,          # of the noise in its consonants, which only some of espeak's variants have
 ) -> tuple[np.ndarray, int]:  # waveform (n_samples,) float32 in [-1, 1], sampling rate in Hz (22050)
     "`text` in a synthetic voice; the same arguments always give the same samples."
     import espeakng_loader
