@@ -180,6 +180,9 @@ def test_an_unreadable_recording_is_named_and_left_out(work, run):
     assert code == 0 and "19 recordings" in out
     assert "left out 1: not audio (notes.txt)" in error and "left out: spoilt/3_s1x000_0.wav: not readable as sound" in error
     assert run("audiomnist", *arguments, "--strict", cwd=work)[0] == 2
+    assert (work/"data/processed/spoilt_skipped.csv").is_file()
+    shutil.copy(work/"data/test/voices/3_s1x000_0.wav", work/"spoilt")   # mended, it is no longer listed
+    assert run("audiomnist", *arguments, cwd=work)[0] == 0 and not (work/"data/processed/spoilt_skipped.csv").exists()
 
 
 def files(work):
