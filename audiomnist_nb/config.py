@@ -270,6 +270,11 @@ def torch_class(
     return getattr(module, name)
 
 # %% ../nbs/00_config.ipynb #b3c1b90c
+class _InnerScheduler(Settings):
+    "What another scheduler is made of"
+    type: str
+    params: dict[str, Any] = {}
+
 def torch_scheduler(
     name: str,      # in `torch.optim.lr_scheduler`
     params: dict,   # its parameters; the schedulers that it is made of as dicts of type and params
@@ -277,8 +282,9 @@ def torch_scheduler(
 ):                  # a learning-rate scheduler
     "The PyTorch scheduler of that name, and those it is made of."
     if "schedulers" in params:
-        inner = [dict(type=one) if isinstance(one, str) else one for one in params["schedulers"]]
-        params = params | dict(schedulers=[torch_scheduler(one["type"], one.get("params", {}), optimizer) for one in inner])
+        if not isinstance(params["schedulers"], list): raise ValueError("schedulers: expected a list")
+        inner = [settings_from(_InnerScheduler, dict(type=one) if isinstance(one, str) else one) for one in params["schedulers"]]
+        params = params | dict(schedulers=[torch_scheduler(one.type, one.params, optimizer) for one in inner])
     return torch_class("scheduler", name)(optimizer=optimizer, **params)
 
 # %% ../nbs/00_config.ipynb #c24bc87e

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from .adapt import answers_adapted
-from .config import FeatureConfig, InputError, logger, package_file, project_root, replacing, show_path
+from .config import FeatureConfig, InputError, logger, package_file, project_root, provenance, replacing, show_path
 from .corpora import Recording, named, read_corrections, scan
 from .features import RATES, FeatureExtractor, _checked, drawing, extract_features, features_of, plot_features, read_audio, resample
 from .models import TrainedModel, load, log_probabilities
@@ -101,7 +101,7 @@ class Predictions:
         try: before = int(json.loads((folder/"metrics.json").read_text(encoding="utf-8"))["recordings"])
         except (OSError, ValueError, KeyError, TypeError): before = 0   # none, or none that says so
         if before > len(self.recordings): logger.warning("%s: the report of %d recordings is replaced by one of %d", show_path(folder), before, len(self.recordings))
-        metrics = dict(recordings=len(self.recordings), unreadable=self.unreadable, labelled=int(self.known.sum()), right=int(self.right.sum()), accuracy=self.accuracy, model=self.made)
+        metrics = dict(recordings=len(self.recordings), unreadable=self.unreadable, labelled=int(self.known.sum()), right=int(self.right.sum()), accuracy=self.accuracy, model=self.made, made=provenance())
         metrics |= {what: int(rows.sum()) for what, rows in (("rejected", self.rejected), ("adapted_recordings", self.adapted)) if rows is not None}
         table = self.table()
         by_speaker = table.assign(right=self.right)[self.known].groupby("speaker").right.agg(recordings="size", right="sum")

@@ -50,7 +50,7 @@ def check_folds(
     for (name, fold), given in table[table.duplicated([who, "fold"], keep=False)].groupby([who, "fold"], sort=False).role:
         raise InputError(f"{source}: {who} {name} is listed {len(given)} times in fold {fold} ({', '.join(given)})")
     for fold, there in table.groupby("fold", sort=False).role:
-        if missing := [role for role in roles if role not in set(there)]: raise InputError(f"{source}: fold {fold} lacks the role {missing[0]}: nobody is left for it; a fold trains on some, is validated on others and tested on yet others")
+        if missing := [role for role in roles if role not in set(there)]: raise InputError(f"{source}: fold {fold} lacks the role {missing[0]}: nobody is left for it; a fold trains on some, is validated on others{' and tested on yet others' if 'test' in roles else ''}")
         if fold.startswith(".") or {"/", "\\"} & set(fold): raise InputError(f"{source}: fold {fold!r} can't be the name of a folder")
     return table
 
@@ -158,23 +158,23 @@ def split_rows(
 
 # %% ../nbs/02_train.ipynb #174f5d30
 def short_paths(
-    dataset: Dataset,    # with paths
-    rows: np.ndarray,    # row numbers
-) -> list[str]:          # file names, or whole paths where names repeat
-    "The recordings in these rows, as a table of folds names them."
-    names = [Path(path).name for path in dataset.path[rows]]
-    return names if len(set(names)) == len(set(dataset.path[rows])) else [str(path) for path in dataset.path[rows]]
+    dataset: Dataset,   # with paths
+) -> np.ndarray:        # of each row: the file's name, or its whole path where names repeat
+    "Its recordings, as a table of folds names them."
+    names = np.array([Path(path).name for path in dataset.path])
+    return names if len(set(names)) == len(set(dataset.path)) else dataset.path
 
 def split_table(
     dataset: Dataset,     # with speakers or paths
     train: np.ndarray,    # row numbers
     valid: np.ndarray,    # row numbers
+    name: str = "0",      # of the fold
 ) -> pd.DataFrame | None:   # columns speaker or path, fold, role; None where neither tells them apart
     "The table of one fold from which others get the same rows."
-    for who, names in (("speaker", lambda rows: dataset.speaker[rows]), ("path", lambda rows: short_paths(dataset, rows))):
+    for who in ("speaker", "path"):
         if getattr(dataset, who) is None: continue
-        sides = dict(zip(ROLES, (sorted({str(name) for name in names(rows)}) for rows in (train, valid))))
-        table = pd.DataFrame([(name, "0", role) for role, side in sides.items() for name in side], columns=[who, "fold", "role"])
+        names = short_paths(dataset) if who == "path" else dataset.speaker
+        table = pd.DataFrame([(who, name, role) for role, rows in zip(ROLES, (train, valid)) for who in np.unique(names[rows].astype(str))], columns=[who, "fold", "role"])
         try: fold, = folds_of(table, dataset)
         except InputError: continue   # somebody is on both sides, or has no name
         if np.array_equal(fold.train, np.sort(train)) and np.array_equal(fold.valid, np.sort(valid)): return table
@@ -564,7 +564,7 @@ class Run:
     trained: TrainedModel    # with the kept epoch's weights
     history: pd.DataFrame    # per epoch, from `fit`
     metrics: dict            # what metrics.json holds
-    split: pd.DataFrame | None = None   # who trained and who validated, from `split_table`
+    split: pd.DataFrame | None = None   # who trained and who validated, from `split_table`; None: nothing tells them apart, or others chose the rows
     checkpoint: Path = None  # its last one, which goes when all is saved
 
     def save(self,
@@ -621,7 +621,7 @@ def train(
     trained = TrainedModel(network.cpu(), config.model, dataset.config, made | dict(metrics=dict(metrics)))
     metrics |= dict(made=provenance(), data=made["data"], settings=config.model_dump(),
                     history=[{key: value if np.isfinite(value) else None for key, value in row.items()} for row in history.reset_index().to_dict("records")])   # JSON knows no NaN
-    return Run(config, trained, history, metrics, split_table(dataset, train_rows, valid_rows), folder and Path(folder))
+    return Run(config, trained, history, metrics, None if rows else split_table(dataset, train_rows, valid_rows, str(config.fold or 0)), folder and Path(folder))
 
 # %% ../nbs/02_train.ipynb #31f08eb3
 def warn_of_another(

@@ -104,7 +104,7 @@ def takes(
     part = np.empty(len(own), int)
     part[np.lexsort((np.random.default_rng(seed).random(len(own)), dataset.y[own], dataset.speaker[own]))] = np.arange(len(own)) % k
     role = lambda fold, p: {fold: "test", (fold + 1) % k: "valid"}.get(p, "train")
-    return pd.DataFrame([(name, str(fold), role(fold, p)) for fold in range(k) for name, p in zip(short_paths(dataset, own), part)], columns=["path", "fold", "role"], dtype=str)
+    return pd.DataFrame([(name, str(fold), role(fold, p)) for fold in range(k) for name, p in zip(short_paths(dataset)[own], part)], columns=["path", "fold", "role"], dtype=str)
 
 # %% ../nbs/02_validate.ipynb #ea57a16b
 PROTOCOLS = ("loso", "kfold", "takes", "becker_digit", "becker_gender")

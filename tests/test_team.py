@@ -67,13 +67,17 @@ def test_the_same_loss_curve(run, folder):
 
 
 NOTEBOOK = """
+import socket
 from accelerate import notebook_launcher
 def together():
     from audiomnist_nb.config import load_train_config
     from audiomnist_nb.features import Dataset
     from audiomnist_nb.train import train
     train(Dataset.load("data/processed/x.npz"), load_train_config("two.yml", name="cell")).save("models", "reports")
-notebook_launcher(together, num_processes=2)
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+notebook_launcher(together, num_processes=2, use_port=str(port))
 """
 
 
