@@ -1,6 +1,5 @@
 "What the benchmarks share: a corpus of 48 kHz recordings, and a child process whose time and memory are measured."
 import os, subprocess, sys
-from pathlib import Path
 
 import pytest
 import soundfile
