@@ -173,8 +173,8 @@ def split_table(
     "The table of one fold from which others get the same rows."
     for who in ("speaker", "path"):
         if getattr(dataset, who) is None: continue
-        names = short_paths(dataset) if who == "path" else dataset.speaker
-        table = pd.DataFrame([(who, name, role) for role, rows in zip(ROLES, (train, valid)) for who in np.unique(names[rows].astype(str))], columns=[who, "fold", "role"])
+        keys = short_paths(dataset) if who == "path" else dataset.speaker
+        table = pd.DataFrame([(key, name, role) for role, rows in zip(ROLES, (train, valid)) for key in np.unique(keys[rows].astype(str))], columns=[who, "fold", "role"])
         try: fold, = folds_of(table, dataset)
         except InputError: continue   # somebody is on both sides, or has no name
         if np.array_equal(fold.train, np.sort(train)) and np.array_equal(fold.valid, np.sort(valid)): return table
