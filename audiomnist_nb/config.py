@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['logger', 'ALIASES', 'Probability', 'InputError', 'nearest', 'read_yaml', 'Settings', 'settings_from', 'FeatureConfig',
-           'need_features', 'WaveformAugmentConfig', 'torch_class', 'torch_scheduler', 'TorchConfig',
-           'ActivationConfig', 'OptimizerConfig', 'LayersConfig', 'ModelConfig', 'SchedulerConfig', 'AugmentConfig',
+           'need_features', 'WaveformAugmentConfig', 'torch_class', 'TorchConfig', 'ActivationConfig',
+           'OptimizerConfig', 'LayersConfig', 'ModelConfig', 'torch_scheduler', 'SchedulerConfig', 'AugmentConfig',
            'TrainConfig', 'listed', 'load_train_config', 'project_root', 'find_path', 'replacing', 'only_one',
            'check_place', 'ending_workers', 'keep_memory', 'on_cluster', 'notebook_parameters', 'package_file',
            'at_home', 'provenance', 'show_path', 'run_log']
@@ -269,24 +269,6 @@ def torch_class(
     if name not in names: raise ValueError(f"{name!r} is no {where}{'' if kind == 'scheduler' else ' ' + kind}{nearest(name, names)}")
     return getattr(module, name)
 
-# %% ../nbs/00_config.ipynb #b3c1b90c
-class _InnerScheduler(Settings):
-    "What another scheduler is made of"
-    type: str
-    params: dict[str, Any] = {}
-
-def torch_scheduler(
-    name: str,      # in `torch.optim.lr_scheduler`
-    params: dict,   # its parameters; the schedulers that it is made of as dicts of type and params
-    optimizer,      # whose learning rate it changes
-):                  # a learning-rate scheduler
-    "The PyTorch scheduler of that name, and those it is made of."
-    if "schedulers" in params:
-        if not isinstance(params["schedulers"], list): raise ValueError("schedulers: expected a list")
-        inner = [settings_from(_InnerScheduler, dict(type=one) if isinstance(one, str) else one) for one in params["schedulers"]]
-        params = params | dict(schedulers=[torch_scheduler(one.type, one.params, optimizer) for one in inner])
-    return torch_class("scheduler", name)(optimizer=optimizer, **params)
-
 # %% ../nbs/00_config.ipynb #c24bc87e
 def _try_torch(kind: str, name: str, params: dict):
     "Make the PyTorch object once and use it, so that a wrong parameter is found at loading"
@@ -363,7 +345,7 @@ class ModelConfig(Settings):
 
     @model_validator(mode="after")
     def _axes(self):
-        if self.activation.type == "Softmax2d" and self.type in ("FCNN", "AudioNet"): raise ValueError(f"Softmax2d is over the channels of maps, which type {self.type} has not")
+        if self.activation.type == "Softmax2d" and self.type in ("FCNN", "AudioNet"): raise ValueError(f"Softmax2d is over the channels of maps, which type {self.type} has not; take another activation")
         return self
 
     @field_validator("type", mode="before")
@@ -378,6 +360,24 @@ class ModelConfig(Settings):
         used = dict(FCNN=("layers", "activation"), CNN=(), AudioNet=("activation",)).get(self.type, ("activation", "width", "dropout"))
         default = ModelConfig(layers=dict(output_size=self.layers.output_size))
         return [name for name in ("layers", "activation", "width", "dropout") if name not in used and getattr(self, name) != getattr(default, name)]
+
+# %% ../nbs/00_config.ipynb #b3c1b90c
+class _InnerScheduler(TorchConfig):
+    "What another scheduler is made of"
+    @model_validator(mode="after")
+    def _exists(self): return self   # it is tried with the other
+
+def torch_scheduler(
+    name: str,      # in `torch.optim.lr_scheduler`
+    params: dict,   # its parameters; the schedulers that it is made of as dicts of type and params
+    optimizer,      # whose learning rate it changes
+):                  # a learning-rate scheduler
+    "The PyTorch scheduler of that name, and those it is made of."
+    if "schedulers" in params:
+        if not isinstance(params["schedulers"], list): raise ValueError("schedulers: expected a list, of each its type and params")
+        inner = [settings_from(_InnerScheduler, dict(type=one) if isinstance(one, str) else one) for one in params["schedulers"]]
+        params = params | dict(schedulers=[torch_scheduler(one.type, one.params, optimizer) for one in inner])
+    return torch_class("scheduler", name)(optimizer=optimizer, **params)
 
 # %% ../nbs/00_config.ipynb #9fe40ba9
 class SchedulerConfig(TorchConfig):

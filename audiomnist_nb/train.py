@@ -95,13 +95,13 @@ def folds_of(
     keys = getattr(dataset, who)
     if keys is None: raise InputError(f"the folds go by {who}, but the dataset doesn't know its {who}s")
     if who == "path" and not table.path.str.contains("/").any(): keys = [Path(path).name for path in keys]
-    there = pd.Series(np.arange(len(keys))).groupby(np.asarray(keys, str)).apply(np.array)
-    if unknown := sorted(set(table[who]) - set(there.index)):
-        hint = nearest(unknown[0], there.index)
+    there = pd.Series(keys).groupby(np.asarray(keys, str)).indices
+    if unknown := sorted(set(table[who]) - there.keys()):
+        hint = nearest(unknown[0], there)
         raise InputError(f"{who} {unknown[0]!r} of the folds is not in the dataset{hint} ({len(unknown)} of {table[who].nunique()} are not)")
     own = dataset.own
     def rows(part, role):
-        found = np.sort(np.concatenate([np.empty(0, int), *there[part[who][part.role == role]]]))
+        found = np.sort(np.concatenate([np.empty(0, int), *(there[key] for key in part[who][part.role == role])]))
         return found if role == "train" else found[np.isin(found, own)]
     return [Fold(name, *(rows(part, role) for role in ROLES)) for name, part in check_folds(table, roles=ROLES[:2]).groupby("fold", sort=False)]
 

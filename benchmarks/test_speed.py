@@ -64,6 +64,13 @@ def test_features(benchmark, corpus_of, who):
     benchmark.pedantic(work, rounds=100 if who == "audiomnist_nb" else 20, warmup_rounds=1)
 
 
+def test_the_same_features(voices):
+    for r in scan(voices)[:5]:
+        expected, w = librosa_mfcc(r.path), soxr.resample(*read_audio(r.path), 16000)
+        np.testing.assert_allclose(extract_features([r], FeatureExtractor(AVERAGED))[0][0], expected, atol=5e-3)
+        np.testing.assert_allclose(_peer("nnAudio")(w), expected, atol=1e-3)
+
+
 @pytest.mark.benchmark(group="a dataset of 3,000 recordings, the whole command")
 @both
 def test_whole_command(benchmark, corpus_of, child, tmp_path, who):
