@@ -341,11 +341,17 @@ class ModelConfig(Settings):
     width: float = Field(1, gt=0, le=64, description="multiplies the channels of a BCResNet, PlainCNN, ResNet or CRNN")
     dropout: float = Field(0.1, ge=0, lt=1, description="of a BCResNet, PlainCNN, ResNet or CRNN")
     views: list[Annotated[float, Field(ge=0.5, le=2)]] = Field([], description="of log-mel spectrograms: factors on all frequencies at which a trained network hears a recording again; it answers with the mean")
+    paces: list[Annotated[float, Field(ge=0.5, le=2)]] = Field([], description="of the views: factors on the pace, one for each view (default: as spoken)")
     precision: Literal["float32", "float16"] = Field("float32", description="of the weights once trained; half of it halves the file")
 
     @model_validator(mode="after")
     def _axes(self):
         if self.activation.type == "Softmax2d" and self.type in ("FCNN", "AudioNet"): raise ValueError(f"Softmax2d is over the channels of maps, which type {self.type} has not; take another activation")
+        return self
+
+    @model_validator(mode="after")
+    def _views(self):
+        if self.paces and len(self.paces) != len(self.views): raise ValueError(f"paces are one for each view: {len(self.paces)} given for {len(self.views)} views")
         return self
 
     @field_validator("type", mode="before")

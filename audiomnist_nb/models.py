@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Network', 'FCNN', 'n_parameters', 'CNN', 'AudioNet', 'SubSpectralNorm', 'BroadcastBlock', 'BCResNet', 'PlainCNN',
-           'ResidualBlock', 'ResNet', 'CRNN', 'pick_device', 'seeded', 'frequency_warps', 'build', 'summary', 'batches',
-           'log_probabilities', 'TrainedModel', 'stored', 'save', 'load']
+           'ResidualBlock', 'ResNet', 'CRNN', 'pick_device', 'seeded', 'frequency_warps', 'pace_warps', 'build',
+           'summary', 'batches', 'log_probabilities', 'TrainedModel', 'stored', 'save', 'load']
 
 # %% ../nbs/01_models.ipynb #2b04608b
 import contextlib, json
@@ -30,7 +30,7 @@ class Network(nn.Module):
     ):
         super().__init__()
         self.input_shape, self.cmvn = tuple(input_shape), nn.Identity()   # `build` puts the settings' CMVN here
-        self.register_buffer("warps", torch.zeros(0), persistent=False)   # and here their views: (n, n_mels, n_mels)
+        for name in ("warps", "paces"): self.register_buffer(name, torch.zeros(0), persistent=False)   # and here their views: (n, n_mels, n_mels), (n, n_frames, n_frames)
 
     def forward(self,
         x: torch.Tensor,    # (batch, *input_shape)
@@ -39,7 +39,8 @@ class Network(nn.Module):
             raise InputError(f"the model expects features {self.input_shape} for each recording, got {tuple(x.shape[1:])}")
         x, answer = self.cmvn(x), lambda x: self.logits(x).float().log_softmax(1)
         if self.training or not len(self.warps): return answer(x)
-        answers = torch.stack([answer(view) for view in (*(self.warps[:, None] @ x), x)])   # the recording itself comes last
+        views = self.warps[:, None] @ x @ self.paces[:, None]
+        answers = torch.stack([answer(view) for view in (*views, x)])   # the recording itself comes last
         return answers.logsumexp(0) - log(len(answers))
 
 # %% ../nbs/01_models.ipynb #f9f24856
@@ -285,8 +286,19 @@ def frequency_warps(
     features: FeatureConfig,   # log-mel spectrograms: their bands
 ) -> torch.Tensor:             # (n, n_mels, n_mels)
     "The matrices that give a spectrogram of bands with all frequencies scaled, by linear interpolation; what lies beyond the outer bands is taken for as loud as they."
-    heard = warped_bands(factors, features).clamp(0, features.n_mels - 1)
-    return (1 - (heard[:, :, None] - torch.arange(features.n_mels)).abs()).clamp(min=0)
+    return _interpolation(warped_bands(factors, features))
+
+def pace_warps(
+    factors: torch.Tensor,   # (n,) on the pace: above 1 for faster
+    n_frames: int,           # of a spectrogram
+) -> torch.Tensor:           # (n, n_frames, n_frames)
+    "The matrices that give a spectrogram, from their left, at another pace about its middle, in the same way."
+    middle = (n_frames - 1)/2
+    return _interpolation(middle + (torch.arange(n_frames) - middle)*factors[:, None]).mT
+
+def _interpolation(heard):   # (n, size) where each value stood -> (n, size, size)
+    size = heard.shape[1]
+    return (1 - (heard.clamp(0, size - 1)[:, :, None] - torch.arange(size)).abs()).clamp(min=0)
 
 # %% ../nbs/01_models.ipynb #25384072
 def build(
@@ -311,6 +323,7 @@ def build(
     if config.views:
         need_features(features, "model.views", log_mel=True)
         network.warps = frequency_warps(torch.tensor(config.views), features)
+        network.paces = pace_warps(torch.tensor(config.paces or [1]*len(config.views)), input_shape[-1])
     return network
 
 # %% ../nbs/01_models.ipynb #6a00f680
