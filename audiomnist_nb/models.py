@@ -292,7 +292,7 @@ def pace_warps(
     factors: torch.Tensor,   # (n,) on the pace: above 1 for faster
     n_frames: int,           # of a spectrogram
 ) -> torch.Tensor:           # (n, n_frames, n_frames)
-    "The matrices that give a spectrogram, from their left, at another pace about its middle, in the same way."
+    "The matrices whose product with a spectrogram, to their left, is that spectrogram at another pace, its middle in place, in the same way."
     middle = (n_frames - 1)/2
     return _interpolation(middle + (torch.arange(n_frames) - middle)*factors[:, None]).mT
 
