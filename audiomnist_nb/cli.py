@@ -262,7 +262,7 @@ def _tune(
     report, data = project_root()/"reports"/config.name, load_joined(data_path, speaker_block, data_config)
     study = tune(data, config, storage or report/"trials.log", jobs)
     with replacing(report/"trials.csv") as new: trials_table(study).to_csv(new)
-    typer.echo(f"best settings: {show_path(save_best(study, config, report/'best.yml'))}")
+    typer.echo(f"best settings: {', '.join(map(show_path, save_best(study, config, report/'best.yml')))}")
     typer.echo(f"{config.objective}: {study.best_value:.4f} in trial {study.best_trial.number} of {len(study.trials)}")
 
 # %% ../nbs/04_cli.ipynb #ff2a3a57

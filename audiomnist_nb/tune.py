@@ -4,10 +4,12 @@
 
 # %% auto #0
 __all__ = ['PLOTS', 'Dimension', 'OptunaConfig', 'TuneConfig', 'load_tune_config', 'open_storage', 'NumberedSampler',
-           'open_study', 'run_trial', 'tune', 'trials_table', 'best_settings', 'save_best', 'plot_study']
+           'open_study', 'check_features', 'with_features', 'run_trial', 'tune', 'trials_table', 'best_settings',
+           'best_features', 'save_best', 'plot_study']
 
 # %% ../nbs/02_tune.ipynb #543e990a
 import json, os
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -21,8 +23,9 @@ from optuna.trial import TrialState
 from pydantic import Field, model_validator
 from tqdm import tqdm
 
-from .config import ALIASES, InputError, Settings, TrainConfig, at_home, ending_workers, find_path, load_train_config, logger, nearest, read_yaml, replacing, settings_from
-from .features import Dataset
+from .config import ALIASES, FeatureConfig, InputError, Settings, TrainConfig, at_home, ending_workers, find_path, load_train_config, logger, nearest, need_features, read_yaml, replacing, settings_from
+from .corpora import Recording
+from .features import Dataset, FeatureExtractor, extract_features
 from .train import rows_digest, split_rows, train
 
 # %% ../nbs/02_tune.ipynb #087b0404
@@ -84,11 +87,13 @@ class OptunaConfig(Settings):
         except (TypeError, ValueError, ImportError) as e: raise ValueError(f"{self.type} can't be made with {self.params | more}: {e}") from None
 
 # %% ../nbs/02_tune.ipynb #5eb5ca35
+_FEATURES = "features."   # how the names of feature settings begin
+
 class TuneConfig(Settings):
     "All that decides what a search does."
     name: str = Field("search", pattern=r"^[A-Za-z0-9][\w-]*$", description="name of the search: letters, digits, - and _")
     base: str | None = Field(None, description="training settings (YAML) that are not varied (default: those of TrainConfig)")
-    search: dict[str, Dimension] = Field(min_length=1, description="name of a setting, such as optimizer.params.lr -> the values it may take")
+    search: dict[str, Dimension] = Field(min_length=1, description="name of a setting, such as optimizer.params.lr or features.n_mels -> the values it may take")
     objective: Literal["valid_loss", "valid_accuracy"] = Field("valid_loss", description="what to optimise")
     trials: int = Field(30, ge=1, le=1_000_000, description="trials in all, including earlier ones")
     seed: int = Field(42, ge=0, lt=2**32, description="seed of the sampler")
@@ -108,10 +113,26 @@ class TuneConfig(Settings):
         return "minimize" if self.objective == "valid_loss" else "maximize"
 
     def settings(self,
-        values: dict,   # full name, or a short one such as lr -> value
+        values: dict,   # full name, or a short one such as lr -> value; those of features don't count
     ) -> TrainConfig:
         "The training settings of `base` with these values."
-        return load_train_config(self.base and find_path(self.base), {ALIASES.get(name, name): value for name, value in values.items()})
+        return load_train_config(self.base and find_path(self.base), {ALIASES.get(name, name): value for name, value in values.items() if not name.startswith(_FEATURES)})
+
+    @property
+    def varies_features(self) -> bool:
+        "Whether trials differ in what a recording becomes"
+        return any(name.startswith(_FEATURES) for name in self.search)
+
+    def features(self,
+        values: dict,          # full name -> value; only those of features count
+        base: FeatureConfig,   # a dataset's
+    ) -> FeatureConfig:
+        "The feature settings of `base` with these values; a frame, step or window that has its default length follows the rate."
+        kept = base.model_dump()
+        for key in ("win_length", "hop_length", "n_fft"):
+            others = {name: value for name, value in kept.items() if name != key}
+            if getattr(FeatureConfig(**others), key) == kept[key]: kept = others
+        return settings_from(FeatureConfig, kept | {name.removeprefix(_FEATURES): value for name, value in values.items() if name.startswith(_FEATURES)})
 
 # %% ../nbs/02_tune.ipynb #b9ed92cc
 def _rehearse(config: TuneConfig) -> None:
@@ -125,6 +146,13 @@ def _rehearse(config: TuneConfig) -> None:
     optuna.create_study(sampler=config.sampler.make("samplers", seed=config.seed), pruner=config.pruner.make("pruners")).optimize(draw, n_trials=2)
 
 # %% ../nbs/02_tune.ipynb #24bc5fed
+def _try_edges(config: TuneConfig, settings, source: str | Path) -> None:
+    "Make the settings with both ends, or each choice, of one dimension at a time"
+    for name, dimension in config.search.items():
+        for value in dimension.edges():
+            try: settings({name: value})
+            except InputError as e: raise InputError(f"{source}: search: {name}: {value!r} can't be used: {e}") from e
+
 def load_tune_config(
     path: str | Path,   # YAML file such as config/tune/example.yml
     **overrides: Any,   # `name` or `trials`; None leaves the file's
@@ -132,10 +160,10 @@ def load_tune_config(
     "A search's settings; range ends and choices are checked now, not overnight."
     values = read_yaml(path) | {key: value for key, value in overrides.items() if value is not None}
     config = settings_from(TuneConfig, values, str(path))
-    for name, dimension in config.search.items():
-        for value in dimension.edges():
-            try: config.settings({name: value})
-            except InputError as e: raise InputError(f"{path}: search: {name}: {value!r} can't be used: {e}") from e
+    _try_edges(config, config.settings, path)
+    for name in config.search:
+        if name.startswith(_FEATURES) and (key := name.removeprefix(_FEATURES)) not in FeatureConfig.model_fields:
+            raise InputError(f"{path}: search: {name}: unknown feature setting{nearest(key, FeatureConfig.model_fields)} (allowed: {', '.join(FeatureConfig.model_fields)})")
     try: _rehearse(config)
     except Exception as e: raise InputError(f"{path}: {config.sampler.type} and {config.pruner.type} can't do this search: {e}") from e   # each class has its own
     return config
@@ -214,6 +242,31 @@ def open_study(
         raise InputError(f"search {config.name!r} in {storage} differs in {', '.join(differ)}; give it another name, or remove the old one")
     return study
 
+# %% ../nbs/02_tune.ipynb #4561cb14
+def check_features(
+    config: TuneConfig,   # what is varied
+    dataset: Dataset,     # what is learned from
+) -> None:
+    "Raise `InputError` where features are varied that can't be made from this dataset's recordings."
+    if not config.varies_features: return
+    need_features(dataset.config, "a search over features")
+    if dataset.path is None: raise InputError("a search over features needs a dataset that knows its recordings' paths")
+    if dataset.varied is not None: raise InputError("a search over features can't make varied copies anew; leave the datasets made with --augment out")
+    _try_edges(config, lambda values: config.features(values, dataset.config), "features")
+    for path in dataset.path: find_path(path)
+
+def with_features(
+    dataset: Dataset,     # how its recordings are and what they say
+    config: TuneConfig,   # what is varied
+    values: dict,         # full name -> value
+) -> Dataset:             # the same rows with other features
+    "The dataset with the features that these values ask for, made from its recordings."
+    features = config.features(values, dataset.config) if config.varies_features else dataset.config
+    if features == dataset.config: return dataset
+    recordings = [Recording(find_path(path)) for path in dataset.path]
+    return replace(dataset, x=extract_features(recordings, FeatureExtractor(features), strict=True)[0], config=features)
+
+
 # %% ../nbs/02_tune.ipynb #2c2ecd8c
 def run_trial(
     trial: optuna.Trial,   # what is tried
@@ -225,7 +278,7 @@ def run_trial(
         trial.report(row[config.objective], row["epoch"])
         if trial.should_prune(): raise optuna.TrialPruned(f"behind after epoch {row['epoch']}")
     values = {name: dimension.suggest(trial, name) for name, dimension in config.search.items()}
-    try: metrics = train(dataset, config.settings(values), on_epoch=report).metrics
+    try: metrics = train(with_features(dataset, config, values), config.settings(values), on_epoch=report).metrics
     except InputError as e:
         trial.set_user_attr("error", str(e))
         logger.warning("trial %d with %s can't be trained: %s", trial.number, values, e)
@@ -259,6 +312,7 @@ def tune(
 ) -> optuna.Study:          # with `config.trials` trials; each process may add one more
     "Search; raises `InputError` if no trial could be finished."
     if int(os.environ.get("WORLD_SIZE", 1)) > 1: raise InputError("tune: processes that train together would mix their trials; start it without accelerate, with more jobs or several times on one storage")
+    check_features(config, dataset)
     jobs = effective_n_jobs(jobs)
     study = open_study(config, storage, dataset)
     others = ending_workers(Parallel(jobs, return_as="generator")(delayed(_work)(config, storage, dataset, silent=True) for _ in range(jobs - 1))) if jobs > 1 else ()
@@ -286,21 +340,34 @@ def best_settings(
     config: TuneConfig,    # its settings
 ) -> TrainConfig:          # named as the search
     "The training settings of the best trial."
+    return config.settings(_best_values(study, config)).model_copy(update=dict(name=config.name))
+
+def best_features(
+    study: optuna.Study,   # from `tune`
+    config: TuneConfig,    # its settings
+) -> FeatureConfig:
+    "The feature settings of the best trial, of a search that varies them."
+    return config.features(_best_values(study, config), settings_from(FeatureConfig, study.user_attrs["about"]["features"]))
+
+def _best_values(study: optuna.Study, config: TuneConfig) -> dict:
     best = optuna.trial.FixedTrial(study.best_params)
-    return config.settings({name: dimension.suggest(best, name) for name, dimension in config.search.items()}).model_copy(update=dict(name=config.name))
+    return {name: dimension.suggest(best, name) for name, dimension in config.search.items()}
 
 # %% ../nbs/02_tune.ipynb #3979cfcf
 def save_best(
     study: optuna.Study,    # from `tune`
     config: TuneConfig,     # its settings
     path: str | Path,       # a YAML file
-) -> Path:                  # the same
-    "Write the best settings as a file that `train` takes."
-    best = study.best_trial
-    text = (f"# {config.objective} {best.value:.4f} in trial {best.number} of {len(study.trials)} of the search {config.name!r}, seed {config.seed}\n"
-            f"# data: {study.user_attrs['about']['data']}\n" + yaml.safe_dump(best_settings(study, config).model_dump(mode="json"), sort_keys=False))
-    with replacing(path) as new: new.write_text(text, encoding="utf-8")
-    return Path(path)
+) -> list[Path]:            # the same; where features were varied, a second one, NAME_data.yml
+    "Write the best settings as a file that `train` takes, and those of features as one that `dataset` takes."
+    best, path = study.best_trial, Path(path)
+    found = {path: best_settings(study, config)}
+    if config.varies_features: found[path.with_stem(f"{path.stem}_data")] = best_features(study, config)
+    for place, settings in found.items():
+        text = (f"# {config.objective} {best.value:.4f} in trial {best.number} of {len(study.trials)} of the search {config.name!r}, seed {config.seed}\n"
+                f"# data: {study.user_attrs['about']['data']}\n" + yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+        with replacing(place) as new: new.write_text(text, encoding="utf-8")
+    return list(found)
 
 # %% ../nbs/02_tune.ipynb #23e14637
 PLOTS = dict(history="plot_optimization_history", importance="plot_param_importances", slice="plot_slice", parallel="plot_parallel_coordinate", epochs="plot_intermediate_values")
