@@ -345,12 +345,8 @@ class ModelConfig(Settings):
     precision: Literal["float32", "float16"] = Field("float32", description="of the weights once trained; half of it halves the file")
 
     @model_validator(mode="after")
-    def _axes(self):
+    def _possible(self):
         if self.activation.type == "Softmax2d" and self.type in ("FCNN", "AudioNet"): raise ValueError(f"Softmax2d is over the channels of maps, which type {self.type} has not; take another activation")
-        return self
-
-    @model_validator(mode="after")
-    def _views(self):
         if self.paces and len(self.paces) != len(self.views): raise ValueError(f"paces are one for each view: {len(self.paces)} given for {len(self.views)} views")
         return self
 
