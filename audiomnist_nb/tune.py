@@ -20,7 +20,7 @@ import yaml
 from joblib import Parallel, delayed, effective_n_jobs
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from tqdm import tqdm
 
 from .config import ALIASES, FeatureConfig, InputError, Settings, TrainConfig, at_home, ending_workers, find_path, load_train_config, logger, nearest, need_features, read_yaml, replacing, settings_from
@@ -127,12 +127,12 @@ class TuneConfig(Settings):
         values: dict,          # full name -> value; only those of features count
         base: FeatureConfig,   # a dataset's
     ) -> FeatureConfig:
-        "The feature settings of `base` with these values; a frame, step or window that has its default length follows the rate."
-        kept = base.model_dump()
-        for key in ("win_length", "hop_length", "n_fft"):
-            others = {name: value for name, value in kept.items() if name != key}
-            if getattr(FeatureConfig(**others), key) == kept[key]: kept = others
-        return settings_from(FeatureConfig, kept | {name.removeprefix(_FEATURES): value for name, value in values.items() if name.startswith(_FEATURES)})
+        "The feature settings of `base` with these values. Frame and step (n_fft, hop_length) of default length follow the rate, such a window follows the frame; all else stays, also padding, which counts frames."
+        varied = {name.removeprefix(_FEATURES): value for name, value in values.items() if name.startswith(_FEATURES)}
+        if not varied: return base
+        given, fields = base.model_dump(), FeatureConfig.model_fields
+        kept = {key: value for key, value in given.items() if not (usual := fields[key].default_factory) or usual(given) != value}
+        return settings_from(FeatureConfig, kept | varied, "features")
 
 # %% ../nbs/02_tune.ipynb #b9ed92cc
 def _rehearse(config: TuneConfig) -> None:
@@ -146,24 +146,23 @@ def _rehearse(config: TuneConfig) -> None:
     optuna.create_study(sampler=config.sampler.make("samplers", seed=config.seed), pruner=config.pruner.make("pruners")).optimize(draw, n_trials=2)
 
 # %% ../nbs/02_tune.ipynb #24bc5fed
-def _try_edges(config: TuneConfig, settings, source: str | Path) -> None:
-    "Make the settings with both ends, or each choice, of one dimension at a time"
-    for name, dimension in config.search.items():
-        for value in dimension.edges():
-            try: settings({name: value})
-            except InputError as e: raise InputError(f"{source}: search: {name}: {value!r} can't be used: {e}") from e
+def _check_feature(key: str, value: Any) -> None:
+    "Raise `InputError` if no feature settings could have this value; whether it suits the others shows in the trials"
+    try: FeatureConfig.model_validate({key: value})
+    except ValidationError as e:
+        if any(error["loc"] for error in e.errors()): settings_from(FeatureConfig, {key: value}, "features")
 
 def load_tune_config(
     path: str | Path,   # YAML file such as config/tune/example.yml
     **overrides: Any,   # `name` or `trials`; None leaves the file's
 ) -> TuneConfig:
-    "A search's settings; range ends and choices are checked now, not overnight."
+    "A search's settings; range ends and choices are checked now, not overnight (those of features by themselves: whether they suit one another shows in the trials)."
     values = read_yaml(path) | {key: value for key, value in overrides.items() if value is not None}
     config = settings_from(TuneConfig, values, str(path))
-    _try_edges(config, config.settings, path)
-    for name in config.search:
-        if name.startswith(_FEATURES) and (key := name.removeprefix(_FEATURES)) not in FeatureConfig.model_fields:
-            raise InputError(f"{path}: search: {name}: unknown feature setting{nearest(key, FeatureConfig.model_fields)} (allowed: {', '.join(FeatureConfig.model_fields)})")
+    for name, dimension in config.search.items():
+        for value in dimension.edges():
+            try: _check_feature(name.removeprefix(_FEATURES), value) if name.startswith(_FEATURES) else config.settings({name: value})
+            except InputError as e: raise InputError(f"{path}: search: {name}: {value!r} can't be used: {e}") from e
     try: _rehearse(config)
     except Exception as e: raise InputError(f"{path}: {config.sampler.type} and {config.pruner.type} can't do this search: {e}") from e   # each class has its own
     return config
@@ -247,25 +246,23 @@ def check_features(
     config: TuneConfig,   # what is varied
     dataset: Dataset,     # what is learned from
 ) -> None:
-    "Raise `InputError` where features are varied that can't be made from this dataset's recordings."
+    "Raise `InputError` where features are varied that can't be made from this dataset's recordings, `FileNotFoundError` where one is gone."
     if not config.varies_features: return
     need_features(dataset.config, "a search over features")
     if dataset.path is None: raise InputError("a search over features needs a dataset that knows its recordings' paths")
     if dataset.varied is not None: raise InputError("a search over features can't make varied copies anew; leave the datasets made with --augment out")
-    _try_edges(config, lambda values: config.features(values, dataset.config), "features")
-    for path in dataset.path: find_path(path)
+    try:
+        for path in dataset.path: find_path(path)
+    except FileNotFoundError as e: raise FileNotFoundError(f"a search over features reads the recordings again: {e}") from e
 
 def with_features(
-    dataset: Dataset,     # how its recordings are and what they say
-    config: TuneConfig,   # what is varied
-    values: dict,         # full name -> value
-) -> Dataset:             # the same rows with other features
-    "The dataset with the features that these values ask for, made from its recordings."
-    features = config.features(values, dataset.config) if config.varies_features else dataset.config
+    dataset: Dataset,          # whose recordings are there
+    features: FeatureConfig,   # what they become
+) -> Dataset:                  # the same rows
+    "The dataset with other features, made from its recordings; raises `InputError` if one can't be read."
     if features == dataset.config: return dataset
     recordings = [Recording(find_path(path)) for path in dataset.path]
     return replace(dataset, x=extract_features(recordings, FeatureExtractor(features), strict=True)[0], config=features)
-
 
 # %% ../nbs/02_tune.ipynb #2c2ecd8c
 def run_trial(
@@ -278,11 +275,15 @@ def run_trial(
         trial.report(row[config.objective], row["epoch"])
         if trial.should_prune(): raise optuna.TrialPruned(f"behind after epoch {row['epoch']}")
     values = {name: dimension.suggest(trial, name) for name, dimension in config.search.items()}
-    try: metrics = train(with_features(dataset, config, values), config.settings(values), on_epoch=report).metrics
-    except InputError as e:
+    def untrainable(e):
         trial.set_user_attr("error", str(e))
         logger.warning("trial %d with %s can't be trained: %s", trial.number, values, e)
-        raise optuna.TrialPruned(str(e)) from e
+        return optuna.TrialPruned(str(e))
+    try: settings, features = config.settings(values), config.features(values, dataset.config)
+    except InputError as e: raise untrainable(e) from e
+    heard = with_features(dataset, features)   # a recording that can't be read ends the search
+    try: metrics = train(heard, settings, on_epoch=report).metrics
+    except InputError as e: raise untrainable(e) from e
     for key in ("epoch", "epochs_run", "valid_loss", "valid_accuracy", "seconds_per_epoch"): trial.set_user_attr(key, metrics[key])
     return metrics[config.objective]
 
@@ -358,7 +359,7 @@ def save_best(
     study: optuna.Study,    # from `tune`
     config: TuneConfig,     # its settings
     path: str | Path,       # a YAML file
-) -> list[Path]:            # the same; where features were varied, a second one, NAME_data.yml
+) -> list[Path]:            # the same; where features were varied, a second one beside it, such as best_data.yml
     "Write the best settings as a file that `train` takes, and those of features as one that `dataset` takes."
     best, path = study.best_trial, Path(path)
     found = {path: best_settings(study, config)}
