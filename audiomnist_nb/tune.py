@@ -20,7 +20,7 @@ import yaml
 from joblib import Parallel, delayed, effective_n_jobs
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from tqdm import tqdm
 
 from .config import ALIASES, FeatureConfig, InputError, Settings, TrainConfig, at_home, ending_workers, find_path, load_train_config, logger, nearest, need_features, read_yaml, replacing, settings_from
@@ -148,9 +148,9 @@ def _rehearse(config: TuneConfig) -> None:
 # %% ../nbs/02_tune.ipynb #24bc5fed
 def _check_feature(key: str, value: Any) -> None:
     "Raise `InputError` if no feature settings could have this value; whether it suits the others shows in the trials"
-    try: FeatureConfig.model_validate({key: value})
-    except ValidationError as e:
-        if any(error["loc"] for error in e.errors()): settings_from(FeatureConfig, {key: value}, "features")
+    try: settings_from(FeatureConfig, {key: value}, "features")
+    except InputError as e:
+        if any(error["loc"] for error in e.__cause__.errors()): raise   # else it doesn't suit the default of another
 
 def load_tune_config(
     path: str | Path,   # YAML file such as config/tune/example.yml
@@ -363,10 +363,13 @@ def save_best(
     "Write the best settings as a file that `train` takes, and those of features as one that `dataset` takes."
     best, path = study.best_trial, Path(path)
     found = {path: best_settings(study, config)}
-    if config.varies_features: found[path.with_stem(f"{path.stem}_data")] = best_features(study, config)
+    data = study.user_attrs["about"]["data"]
+    if config.varies_features:
+        found[features := path.with_stem(f"{path.stem}_data")] = best_features(study, config)
+        data += f", made anew with {features.name} (audiomnist dataset --config-path)"
     for place, settings in found.items():
         text = (f"# {config.objective} {best.value:.4f} in trial {best.number} of {len(study.trials)} of the search {config.name!r}, seed {config.seed}\n"
-                f"# data: {study.user_attrs['about']['data']}\n" + yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+                f"# data: {data}\n" + yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
         with replacing(place) as new: new.write_text(text, encoding="utf-8")
     return list(found)
 

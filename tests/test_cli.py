@@ -148,6 +148,16 @@ def test_tune_goes_on_and_train_takes_the_best(work, run):
     assert code == 0 and "models/lr_v010" in out, error
 
 
+def test_tune_finds_features_that_dataset_and_train_take(work, run):
+    (work/"features.yml").write_text("search: {features.n_mfcc: {choices: [11]}, epochs: {choices: [1]}, model.layers.hidden_sizes: {choices: [[16]]}}\ntrials: 1\n")
+    code, out, error = run("audiomnist", "tune", "--data-path", "data/processed/voices.npz", "--search", "features.yml", "--name", "eleven", cwd=work)
+    assert code == 0 and "best settings: reports/eleven/best.yml, reports/eleven/best_data.yml\n" in out, error
+    code, _, error = run("audiomnist", "dataset", "--data-path", "data/raw/voices", "--config-path", "reports/eleven/best_data.yml", "--name", "eleven", cwd=work)
+    assert code == 0, error
+    code, out, error = run("audiomnist", "train", "--data-path", "data/processed/eleven.npz", "--config-path", "reports/eleven/best.yml", cwd=work)
+    assert code == 0 and json.loads((work/"models/eleven_v010/settings.json").read_text())["features"]["n_mfcc"] == 11, error
+
+
 def test_a_calibrated_model_may_reject(work, run):
     shutil.copytree(work/"models/quick_v010", work/"models/sure_v010")
     code, _, error = run("audiomnist", "infer", "data/test/voices", "--model", "models/sure_v010", "--reject", cwd=work)
