@@ -379,6 +379,21 @@ def _page(
     from audiomnist_nb.export import page
     typer.echo(f"{show_path(page(to, model and find_path(model)))}: open it with `python -m http.server -d {quote(str(to))}`, at http://localhost:8000")
 
+# %% ../nbs/04_cli.ipynb #e914148e
+@app.command("records")
+def _records(
+    reports: Annotated[Path | None, typer.Option(parser=_path, help="Folder of the records (default: the project's reports).")] = None,
+    baseline: Annotated[str | None, typer.Option(help="Compare with this one, such as mymodel_v010, seed by seed: differences in points, and the settings that were changed.")] = None,
+    result: Annotated[str, typer.Option(help="What is compared: validation, or the folder of a test, such as infer_beltran.")] = "validation",
+    verbose: Verbose = False,
+):
+    "What the runs so far have shown: accuracies, as mean and standard deviation over seeds."
+    from audiomnist_nb.config import find_path
+    from audiomnist_nb.records import compare, over_seeds, read_records, readable
+    found = read_records(reports and find_path(reports))
+    typer.echo(readable(compare(found, baseline, result) if baseline else over_seeds(found)).reset_index().to_string(index=False))
+
+
 # %% ../nbs/04_cli.ipynb #a688f2f5
 @app.command("demo")
 def _demo(verbose: Verbose = False):

@@ -8,10 +8,10 @@ __all__ = ['logger', 'ALIASES', 'Probability', 'InputError', 'nearest', 'read_ya
            'OptimizerConfig', 'LayersConfig', 'ModelConfig', 'torch_scheduler', 'SchedulerConfig', 'AugmentConfig',
            'TrainConfig', 'listed', 'load_train_config', 'project_root', 'find_path', 'replacing', 'only_one',
            'check_place', 'ending_workers', 'keep_memory', 'on_cluster', 'notebook_parameters', 'package_file',
-           'at_home', 'provenance', 'show_path', 'run_log']
+           'at_home', 'provenance', 'changes', 'show_path', 'run_log']
 
 # %% ../nbs/00_config.ipynb #c7c8df44
-import ast, contextlib, ctypes, difflib, inspect, logging, os, re, shutil, subprocess, tempfile
+import ast, contextlib, ctypes, difflib, inspect, json, logging, os, re, shutil, subprocess, tempfile
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -694,6 +694,19 @@ def provenance() -> dict:   # package version, git commit (None outside a checko
     if (checkout/".git").exists() and shutil.which("git"):
         commit = subprocess.run(["git", "-C", str(checkout), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True).stdout.strip() or None
     return dict(version=__version__, commit=commit, torch=torch.__version__)
+
+# %% ../nbs/00_config.ipynb #5fcda74c
+def changes(
+    before: dict,   # settings, nested
+    after: dict,    # others
+) -> dict:          # full name, such as optimizer.params.lr -> the value before and the one after; None where there is none
+    "What two records' settings differ in; lists and tuples are alike, as in JSON."
+    found = {}
+    for key in (*before, *(key for key in after if key not in before)):
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, dict) and isinstance(new, dict): found |= {f"{key}.{inner}": pair for inner, pair in changes(old, new).items()}
+        elif json.dumps(old, default=str) != json.dumps(new, default=str): found[key] = (old, new)
+    return found
 
 # %% ../nbs/00_config.ipynb #e66e0420
 def show_path(

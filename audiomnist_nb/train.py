@@ -619,7 +619,7 @@ def train(
         made["training_speakers"] = speakers["training"]
     logger.info("epoch %d is kept: validation loss %.4f accuracy %.4f", best, metrics["valid_loss"], metrics["valid_accuracy"])
     trained = TrainedModel(network.cpu(), config.model, dataset.config, made | dict(metrics=dict(metrics)))
-    metrics |= dict(made=provenance(), data=made["data"], settings=config.model_dump(),
+    metrics |= dict(made=provenance(), data=made["data"], features=dataset.config and dataset.config.model_dump(), settings=config.model_dump(),
                     history=[{key: value if np.isfinite(value) else None for key, value in row.items()} for row in history.reset_index().to_dict("records")])   # JSON knows no NaN
     return Run(config, trained, history, metrics, None if rows else split_table(dataset, train_rows, valid_rows, str(config.fold or 0)), folder and Path(folder))
 

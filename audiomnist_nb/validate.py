@@ -22,7 +22,7 @@ from scipy.stats import norm, t as student_t
 from tqdm import tqdm
 
 from .adapt import answers_adapted, batch_norms
-from .config import InputError, TrainConfig, ending_workers, find_path, logger, nearest, need_features, project_root, provenance, replacing, show_path
+from .config import InputError, TrainConfig, changes, ending_workers, find_path, logger, nearest, need_features, project_root, provenance, replacing, show_path
 from .corpora import Recording
 from .features import Dataset, drawing, one_thread
 from .models import TrainedModel, build, log_probabilities, pick_device
@@ -254,17 +254,10 @@ def _read_fold(folder: Path, asked: dict) -> tuple[dict, pd.DataFrame] | None:
         predictions = pd.read_csv(folder/"predictions.csv", dtype=str, keep_default_na=False).astype(dict(row=int, probability=float))
         if "adapted_to" in predictions: predictions["adapted_to"] = predictions.adapted_to == "True"
     except (OSError, ValueError, KeyError) as e: raise InputError(f"{folder}: not readable as a finished fold; remove it ({type(e).__name__}: {e})") from e
-    if differ := _differences(before, asked):
+    if differ := [f"{key} {old}, not {new}" for key, (old, new) in changes(before, asked).items()]:
         raise InputError(f"{folder}: was made with other settings or data: {'; '.join(differ)}; give another name or version, or remove it")
     figures.pop("made")
     return figures, predictions
-
-# %% ../nbs/02_validate.ipynb #47fa383f
-def _differences(before: dict, now: dict) -> list[str]:
-    "`settings.epochs 5, not 6` for every key that differs"
-    flat = [pd.json_normalize(asked).iloc[0].to_dict() for asked in (before, now)]
-    pairs = {key: [one.get(key) for one in flat] for key in (*flat[0], *flat[1])}
-    return [f"{key} {old}, not {new}" for key, (old, new) in pairs.items() if str(old) != str(new)]
 
 # %% ../nbs/02_validate.ipynb #3a6e61a1
 def wilson(
@@ -441,7 +434,7 @@ def validate(
     logger.info("%d of %d folds are done already", len(results) - len(todo), len(results))
     results |= _run_folds(labelled, classes, todo, jobs, conditions, adapt)
     made = dict(classes=classes, settings=config.model_dump(mode="json", exclude={"seed"}),
-                data=dict(digest=labelled.digest, recordings=len(dataset), **dataset.made), made=provenance())
+                data=dict(digest=labelled.digest, recordings=len(dataset), **dataset.made), features=dataset.config and dataset.config.model_dump(), made=provenance())
     predictions = pd.concat([table.assign(fold=fold, seed=seed) for (fold, seed), (_, table) in results.items()], ignore_index=True)
     tested = [dict(fold=fold, seed=seed, **row) for (fold, seed), (figures, _) in results.items() for row in figures.pop("conditions", ())]
     return Validation(pd.DataFrame([figures for figures, _ in results.values()]), predictions, classes, target, made, pd.DataFrame(tested) if conditions else None)
