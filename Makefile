@@ -10,13 +10,15 @@ VENV := $(CURDIR)/.venv
 export PATH := $(VENV)/bin:$(PATH)
 # small networks and side by side: one thread each, or threads wait for one another
 SERIAL := OMP_NUM_THREADS=1
+# what notebooks write for themselves goes when they end
+SCRATCH := scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT INT TERM && TMPDIR="$$scratch"
 
 .PHONY: demo test docs bench export run
 demo: $(VENV)/installed
 	audiomnist demo
 
 test: $(VENV)/installed
-	$(SERIAL) nbdev_test
+	$(SCRATCH) $(SERIAL) nbdev_test
 	pytest -q tests
 
 docs: $(VENV)/installed
@@ -33,7 +35,7 @@ export: $(VENV)/installed
 	jupyter nbconvert --log-level ERROR --to markdown --output-dir . --output README nbs/index.ipynb
 
 run: $(VENV)/installed
-	TQDM_DISABLE=1 $(SERIAL) jupyter nbconvert --log-level ERROR --to notebook --execute --inplace --ExecutePreprocessor.store_widget_state=False nbs/*.ipynb
+	$(SCRATCH) TQDM_DISABLE=1 $(SERIAL) jupyter nbconvert --log-level ERROR --to notebook --execute --inplace --ExecutePreprocessor.store_widget_state=False nbs/*.ipynb
 	python docs/small.py nbs/*.ipynb
 	nbdev_clean
 

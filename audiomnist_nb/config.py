@@ -39,13 +39,14 @@ def nearest(
 
 # %% ../nbs/00_config.ipynb #e7a20084
 class _Loader(yaml.SafeLoader):
-    "PyYAML's safe loader with numbers as they are commonly written (1e-6 is one; 01, 1_2, 0x10 and 1:30 are text); a key that is given twice is a mistake"
+    "PyYAML's safe loader with numbers as they are commonly written (1e-6 is one; 01, 1_2, 0x10 and 1:30 are text), and version 1.10, which is not 1.1, as text; a key that is given twice is a mistake"
     yaml_implicit_resolvers = {first: [(tag, pattern) for tag, pattern in pairs if not tag.endswith((":int", ":float"))] for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()}
 
     def construct_mapping(self, node, deep=False):
         seen = set()
-        for key, _ in node.value:
-            if (name := str(key.value)) in seen: raise yaml.constructor.ConstructorError(None, None, f"the key {name!r} is given twice", key.start_mark)
+        for key, value in node.value:
+            if (name := str(key.value)) == "version" and value.tag.endswith(":float"): value.tag = self.DEFAULT_SCALAR_TAG
+            if name in seen: raise yaml.constructor.ConstructorError(None, None, f"the key {name!r} is given twice", key.start_mark)
             seen.add(name)
         return super().construct_mapping(node, deep)
 
