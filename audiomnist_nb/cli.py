@@ -384,14 +384,16 @@ def _page(
 def _records(
     reports: Annotated[Path | None, typer.Option(parser=_path, help="Folder of the records (default: the project's reports).")] = None,
     baseline: Annotated[str | None, typer.Option(help="Compare with this one, such as mymodel_v010, seed by seed: differences in points, and the settings that were changed.")] = None,
-    result: Annotated[str, typer.Option(help="What is compared: validation, or the folder of a test, such as infer_beltran.")] = "validation",
+    result: Annotated[str | None, typer.Option(help="Only this: validation, or the folder of a test, such as infer_beltran (default: all; with a baseline, validation).")] = None,
     verbose: Verbose = False,
 ):
     "What the runs so far have shown: accuracies, as mean and standard deviation over seeds."
     from audiomnist_nb.config import find_path
     from audiomnist_nb.records import compare, over_seeds, read_records, readable
     found = read_records(reports and find_path(reports))
-    typer.echo(readable(compare(found, baseline, result) if baseline else over_seeds(found)).reset_index().to_string(index=False))
+    shown = readable(compare(found, baseline, result or "validation") if baseline else over_seeds(found, result)).reset_index()
+    changed = ["changed", *shown.pop("changed")] if baseline else [""]*(len(shown) + 1)
+    for line, what in zip(shown.to_string(index=False).splitlines(), changed): typer.echo(f"{line}  {what}".rstrip())
 
 
 # %% ../nbs/04_cli.ipynb #a688f2f5
