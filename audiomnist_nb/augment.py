@@ -490,5 +490,7 @@ def mixup(
     a, b = draw(), draw()
     part = (a/(a + b).clamp(min=1e-12)).to(x)
     part, partner = torch.maximum(part, 1 - part), torch.randperm(len(x), generator=rng).to(x.device)
-    blend = lambda t: part.view(-1, *[1]*(t.ndim - 1))*t + (1 - part.view(-1, *[1]*(t.ndim - 1)))*t[partner]
+    def blend(t):
+        own = part.view(-1, *[1]*(t.ndim - 1))
+        return own*t + (1 - own)*t[partner]
     return blend(x), blend(wanted)

@@ -349,8 +349,13 @@ def _record(
     speaker, wanted = check_speaker(speaker), prompts(takes, seed)
     for number, digit in enumerate(wanted, 1):
         prompt = lambda: typer.echo(f"say: {digit}   ({number} of {len(wanted)})")   # only where there is a microphone
-        while len(where := words(*(heard := record_word(device=device, ready=prompt)))) != 1: typer.echo("once more: " + ("nothing was heard" if not where else f"{len(where)} words were heard"))
-        path = save_take(heard[0][slice(*where[0])], heard[1], digit, speaker, to)
+        while True:
+            waveform, sr = record_word(device=device, ready=prompt)
+            found = words(waveform, sr)
+            if len(found) == 1: break
+            typer.echo("once more: " + (f"{len(found)} words were heard" if found else "nothing was heard"))
+        start, end = found[0]
+        path = save_take(waveform[start:end], sr, digit, speaker, to)
     typer.echo(f"{len(wanted)} recordings: {show_path(path.parent)}")
 
 # %% ../nbs/04_cli.ipynb #bc45ce20

@@ -88,8 +88,9 @@ class Settings(BaseModel):
     @classmethod
     def _no_flags(cls, given: Any, info):
         "`true` is not the number 1"
-        kinds = {(kind := cls.model_fields[info.field_name].annotation), *get_args(kind)}
-        if isinstance(given, bool) and kinds & {int, float} and bool not in kinds: raise ValueError(f"{str(given).lower()} given; expected a number: {cls.model_fields[info.field_name].description}")
+        field = cls.model_fields[info.field_name]
+        kinds = {field.annotation, *get_args(field.annotation)}
+        if isinstance(given, bool) and kinds & {int, float} and bool not in kinds: raise ValueError(f"{str(given).lower()} given; expected a number: {field.description}")
         return given
 
 # %% ../nbs/00_config.ipynb #9a50804e
@@ -425,11 +426,6 @@ class AugmentConfig(Settings):
     mask_frames: int = Field(16, ge=0, le=10000, description="widest stripe, frames")
     mixup: float = Field(0, ge=0, le=10, description="two recordings blended, by a part drawn from Beta(mixup, mixup)")
 
-    @property
-    def active(self) -> bool:
-        "Whether anything at all is asked for"
-        return any((self.frequency_warp, self.time_warp, self.shift, self.equaliser, self.noise and self.noise_part, self.babble and self.babble_part, self.gate and self.gate_part, self.crop, self.band and self.band_part, self.masks, self.mixup))
-
 # %% ../nbs/00_config.ipynb #120bd04e
 class TrainConfig(Settings):
     "All that decides what a training run gives."
@@ -536,10 +532,12 @@ def find_path(
 ) -> Path:              # an existing path
     "The file or folder meant by `path`; raises `FileNotFoundError` if it is in none of these places."
     if path == "": raise InputError("the path is empty")
-    here, there = at_home(path), project_root()/at_home(path)
-    for place in (here, there, *_shipped(here)):
+    here = at_home(path)
+    places = [here, project_root()/here]
+    if here.parts[:1] == ("config",): places.append(package_file("recipes").joinpath(*here.parts[1:]))   # see setup.py
+    for place in places:
         if place.exists(): return place
-    beside = [p.name for folder in (here.parent, there.parent) for p in folder.glob("*")]   # nothing where a folder can't be read
+    beside = [p.name for place in places for p in place.parent.glob("*")]   # nothing where a folder can't be read
     raise FileNotFoundError(f"{path}: no such file or folder{nearest(here.name, beside)}")
 
 # %% ../nbs/00_config.ipynb #70c3e35e
@@ -659,10 +657,10 @@ def notebook_parameters(
     injected = [name for cell in cells if cell.startswith("# Parameters") for name in _names_set(cell)]
     for name in injected:
         if name not in declared: raise InputError(f"{name}: unknown parameter{nearest(name, declared)} (allowed: {', '.join(declared)})")
-        value = _value(namespace[name])
-        if declared[name] in ("int", "float") and value is not None and (type(value) not in (int, float) or declared[name] == "int" and not float(value).is_integer()):
-            raise InputError(f"{name}: {namespace[name]!r} given; expected a {'whole ' if declared[name] == 'int' else ''}number")
-        if declared[name] == "int" and value is not None: namespace[name] = int(value)
+        value, kind = _value(namespace[name]), dict(int=int, float=float).get(declared[name])
+        if kind and value is not None:
+            if type(value) not in (int, float) or kind is int and not float(value).is_integer(): raise InputError(f"{name}: {namespace[name]!r} given; expected a {'whole ' if kind is int else ''}number")
+            namespace[name] = kind(value)
         if declared[name] == "bool" and isinstance(given := namespace[name], str):   # papermill's -p gives text
             if given.lower() not in ("true", "false"): raise InputError(f"{name}: {given!r} given; expected true or false")
             namespace[name] = given.lower() == "true"
@@ -683,8 +681,6 @@ def at_home(
     "A path with ~ as the home folder; unchanged where ~ begins a name and there is no such user."
     try: return Path(path).expanduser()
     except RuntimeError: return Path(path)
-
-def _shipped(path: Path) -> list[Path]: return [package_file("recipes").joinpath(*path.parts[1:])] if path.parts[:1] == ("config",) else []   # see setup.py
 
 # %% ../nbs/00_config.ipynb #7f3f6f0b
 def provenance() -> dict:   # package version, git commit (None outside a checkout), torch version

@@ -14,7 +14,7 @@ import contextlib, hashlib, json, math, os, struct, sys, tempfile, zipfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, repeat
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -132,7 +132,9 @@ def _resampled(waveforms: list[np.ndarray], sr: int, target_sr: int) -> list[np.
     "Waveforms of one rate at another"
     lengths, rates = [math.ceil(len(w)*target_sr/sr) for w in waveforms], (sr, target_sr)
     if rates not in _FILTERS: _FILTERS[rates] = _filter(*rates)
-    if _FILTERS[rates] is None or sum(lengths) > 2**22: return [fix_length(soxr.resample(w*_unit(w), sr, target_sr, quality="HQ"), n).astype(np.float32, copy=False) for w, n in zip(waveforms, lengths)]
+    if _FILTERS[rates] is None or sum(lengths) > 2**22:
+        by_soxr = lambda w, n: fix_length(soxr.resample(w*_unit(w), sr, target_sr, quality="HQ"), n).astype(np.float32, copy=False)
+        return [by_soxr(*pair) for pair in zip(waveforms, lengths)]
     n_in, n_out, context_in, context_out, spectrum = _FILTERS[rates]
     step_in, step_out = n_in - 2*context_in, n_out - 2*context_out
     starts = [0, *accumulate(-(-(n + context_out)//step_out) for n in lengths)]   # each one's first block, with silence before the next one's
@@ -567,20 +569,21 @@ def join(
 ) -> Dataset:                  # their rows, one after another; a dataset given twice counts twice
     "Several datasets as one; raises `InputError` if their features differ."
     first = datasets[0]
+    if len(datasets) == 1: return first
     for other in datasets[1:]:
         if first.config and other.config: first.config.expect(other.config, "the first dataset")
         if other.x.shape[1:] != first.x.shape[1:]: raise InputError(f"datasets of features {first.x.shape[1:]} and {other.x.shape[1:]} can't be joined")
     def both(key):
         parts = [getattr(d, key) for d in datasets]
         return None if any(part is None for part in parts) else np.concatenate(parts)
-    if len(datasets) == 1: return first
     about = {name: about for d in datasets for name, about in d.made.get("speakers", {}).items()}
     digests, path = [d.digest for d in datasets], both("path")
     if path is None and len(set(digests)) < len(datasets):   # rows get names, so that those given twice are known
         path = np.concatenate([[f"{digest}:{row}" for row in range(len(d))] if d.path is None else d.path for digest, d in zip(digests, datasets)])
     made = dict(joined=[dict(digest=digest) | {key: value for key, value in d.made.items() if key != "speakers"} for digest, d in zip(digests, datasets)]) | (dict(speakers=about) if about else {})
     varied = [np.zeros(len(d), bool) if d.varied is None else d.varied for d in datasets]
-    return Dataset(*map(both, ("x", "y", "speaker")), path, first.config, made, np.concatenate(varied) if any(d.varied is not None for d in datasets) else None)
+    config = first.config if all(d.config for d in datasets) else None
+    return Dataset(*map(both, ("x", "y", "speaker")), path, config, made, np.concatenate(varied) if any(d.varied is not None for d in datasets) else None)
 
 # %% ../nbs/00_features.ipynb #5f0a7c31
 def load_joined(
@@ -691,7 +694,8 @@ def by_threads(
     jobs: int,      # threads; -1: all cores
 ):                  # yields what it gives, in this order
     "Work that lets go of Python's lock, by threads with one torch thread each. Stopped, it ends what has begun."
-    with one_thread(), short_turns(), ThreadPoolExecutor(cpu_count() if jobs < 0 else jobs) as pool: yield from pool.map(function, chunks, *map(repeat, same))   # joblib's threads look for results every 10 ms
+    pool = ThreadPoolExecutor(cpu_count() if jobs < 0 else jobs)   # joblib's threads look for results every 10 ms
+    with one_thread(), short_turns(), pool: yield from pool.map(lambda chunk: function(chunk, *same), chunks)
 
 def by_workers(
     function,       # called with each of these and what is the same for all
@@ -730,7 +734,8 @@ def _room_for(n: int, shape: tuple[int, ...]) -> np.ndarray:
     "An array of n recordings' features, in memory or on the disk"
     if 4*n*np.prod(shape) <= IN_MEMORY: return np.empty((n, *shape), np.float32)
     file, size = tempfile.TemporaryFile(), int(4*n*np.prod(shape))
-    try: os.posix_fallocate(file.fileno(), 0, size) if hasattr(os, "posix_fallocate") else None   # or a full disk kills the process later
+    try:
+        if hasattr(os, "posix_fallocate"): os.posix_fallocate(file.fileno(), 0, size)   # or a full disk kills the process later
     except OSError as e: raise InputError(f"{tempfile.gettempdir()}: no room for {size/1e9:.1f} GB of features ({e.strerror}); set TMPDIR to a folder with more") from e
     return np.memmap(file, np.float32, "w+", shape=(n, *shape))
 
@@ -770,10 +775,11 @@ def _known_or_read(recordings: list[Recording], extractor: FeatureExtractor, job
         firsts = [first for first, *_ in new.values()]
         states = {r: state for r in firsts if (state := file_state(r.path)) and cache.digest(r.path) == digests[r]}   # as they were digested
         for features, readable, problems in _read_all(firsts, extractor, jobs, strict):
-            same = np.array([r in states and file_state(r.path) == states[r] for r in readable], bool)
-            cache.put([digests[r] for r, ok in zip(readable, same) if ok], features[same])
-            problems |= _changed([r for r, ok in zip(readable, same) if not ok], strict)
-            for r, problem in problems.items(): wrong |= {same: problem.replace(str(r.path), str(same.path)) for same in new[digests[r]]}
+            whole = np.array([r in states and file_state(r.path) == states[r] for r in readable], bool)
+            cache.put([digests[r] for r, ok in zip(readable, whole) if ok], features[whole])
+            changed = {r: f"{r.path}: changed while it was read; make the dataset again" for r, ok in zip(readable, whole) if not ok}
+            _leave_out(changed.values(), strict)
+            for r, problem in (problems | changed).items(): wrong |= {twin: problem.replace(str(r.path), str(twin.path)) for twin in new[digests[r]]}   # of the same content
         kept = [r for r in recordings if r not in wrong]
         x = _room_for(len(kept), extractor.config.shape)
         for row, recording in zip(x, kept): row[...] = cache.get(digests[recording])
@@ -790,13 +796,6 @@ def _digests(recordings: list[Recording], cache: FeatureCache, jobs: int) -> tup
         else: states[recording], digests[recording] = digest
     cache.remember([r.path for r in states], [digests[r] for r in states], list(states.values()))
     return {r: digest for r, digest in digests.items() if r not in wrong}, wrong
-
-# %% ../nbs/00_features.ipynb #e2792655
-def _changed(recordings: list[Recording], strict: bool) -> dict[Recording, str]:
-    "What is wrong with recordings whose features may be of another content than their digest"
-    wrong = {r: f"{r.path}: changed while it was read; make the dataset again" for r in recordings}
-    _leave_out(wrong.values(), strict)
-    return wrong
 
 # %% ../nbs/00_features.ipynb #322dcbcc
 def _digest_or_say(path: Path) -> tuple[tuple | None, bytes] | str:
@@ -815,7 +814,8 @@ def extract(
     unlabelled = [r for r in recordings if r.digit is None]
     if unlabelled: raise InputError(f"{unlabelled[0].path}: the name does not tell the digit; expected digit_speaker_take, such as 7_anna_0.wav")
     extractor = FeatureExtractor(config)
-    if empty := 0 if config.feature == "waveform" else int((extractor.mel == 0).all(1).sum()):
+    empty = int((extractor.mel == 0).all(1).sum())
+    if empty and config.feature != "waveform":
         logger.warning("%d of %d mel bands are narrower than the step between frequencies and stay empty; set a larger n_fft or fewer n_mels", empty, config.n_mels)
     x, kept, wrong = extract_features(recordings, extractor, jobs, strict, cache)
     text = lambda values: np.array([str(v) for v in values])

@@ -71,8 +71,8 @@ def n_parameters(
     return sum(p.numel() for p in network.parameters())
 
 # %% ../nbs/01_models.ipynb #49b9fc38
-def _need_time(name: str, shape: tuple[int, ...]) -> None:
-    if len(shape) != 2: raise InputError(f"the {name} needs features (n_coef, n_frames), got {tuple(shape)}; set feature: mfcc or log_mel and aggregate_over_t: false")
+def _need_time(network: Network) -> None:
+    if len(network.input_shape) != 2: raise InputError(f"the {type(network).__name__} needs features (n_coef, n_frames), got {network.input_shape}; set feature: mfcc or log_mel and aggregate_over_t: false")
 
 # %% ../nbs/01_models.ipynb #23739c19
 class CNN(Network):
@@ -82,7 +82,7 @@ class CNN(Network):
         output_size: int = 10,          # number of classes
     ):
         super().__init__(input_shape)
-        _need_time("CNN", input_shape)
+        _need_time(self)
         height, width = (input_shape[0] - 7)//8, -(-input_shape[1]//8)   # after three poolings of 3 with stride 2, of every eighth frame
         if height < 1: raise InputError(f"the CNN needs at least 15 coefficients, got {input_shape[0]}: three poolings of 3 leave none; raise n_mfcc")
         self.conv1, self.conv2, self.conv3 = (nn.Conv2d(n, 32, (3, 1), padding=(1, 0)) for n in (1, 32, 32))
@@ -166,7 +166,7 @@ class BCResNet(Network):
         activation: nn.Module = nn.ReLU(),   # everywhere but inside the path over time, which has SiLU
     ):
         super().__init__(input_shape)
-        _need_time("BC-ResNet", input_shape)
+        _need_time(self)
         if input_shape[0] % 40: raise InputError(f"the BC-ResNet needs a multiple of 40 mel bands, got {input_shape[0]}; set n_mels: 40")
         sizes = [max(1, int(c*width)) for c in (16, *(c for c, *_ in self.STAGES), 32)]
         blocks, inputs = [], sizes[0]
@@ -191,7 +191,7 @@ class PlainCNN(Network):
         activation: nn.Module = nn.ReLU(),   # after every BatchNorm
     ):
         super().__init__(input_shape)
-        _need_time("PlainCNN", input_shape)
+        _need_time(self)
         sizes, layers = [max(1, int(c*width)) for c in (32, 64, 64, 112, 112)], []
         for inputs, outputs, size, stride in zip((1, *sizes), sizes, (5, 3, 3, 3, 3), (2, 2, 1, 2, 1)):
             layers += [nn.Conv2d(inputs, outputs, size, stride, size//2, bias=False), nn.BatchNorm2d(outputs), activation]
@@ -229,7 +229,7 @@ class ResNet(Network):
         activation: nn.Module = nn.ReLU(),   # everywhere
     ):
         super().__init__(input_shape)
-        _need_time("ResNet", input_shape)
+        _need_time(self)
         a, b, c, d = (max(1, int(n*width)) for n in (32, 48, 64, 92))
         self.layers = nn.Sequential(nn.Conv2d(1, a, 5, 2, 2, bias=False), nn.BatchNorm2d(a), activation,
                                     ResidualBlock(a, b, 2, activation), ResidualBlock(b, c, 2, activation), ResidualBlock(c, d, 1, activation))
@@ -248,7 +248,6 @@ class CRNN(ResNet):
         dropout: float = 0.1,                # before the linear layer
         activation: nn.Module = nn.ReLU(),   # of the convolutions
     ):
-        _need_time("CRNN", input_shape)
         super().__init__(input_shape, output_size, width, dropout, activation)
         units = max(1, int(48*width))   # in each direction
         self.recurrent, self.linear = nn.GRU(self.linear.in_features, units, batch_first=True, bidirectional=True), nn.Linear(2*units, output_size)

@@ -21,7 +21,7 @@ from torch import nn
 from tqdm import tqdm
 
 from .augment import coloured_noise
-from .config import FeatureConfig, InputError, Settings, logger, replacing
+from .config import FeatureConfig, InputError, Settings, logger, provenance, replacing
 from .corpora import WORDS, draw_voice, speak
 from .features import Dataset, FeatureExtractor, drawing, features_of, resample
 from .models import Network, TrainedModel, batches, load, log_probabilities, stored
@@ -152,8 +152,10 @@ def made_up_word(
     rng: np.random.Generator,   # draws
 ) -> str:                       # one to three syllables, as English might spell them
     "A word that is spelt like no digit and none of `OTHER_WORDS`; by chance, one in two thousand sounds like a digit."
-    while (word := "".join(str(rng.choice(part)) for _ in range(rng.choice([1, 2, 3], p=[0.6, 0.33, 0.07])) for part in (_ONSETS, _VOWELS, _CODAS))) in (*WORDS, *OTHER_WORDS): pass
-    return word
+    while True:
+        syllables = rng.choice([1, 2, 3], p=[0.6, 0.33, 0.07])
+        word = "".join(str(rng.choice(part)) for _ in range(syllables) for part in (_ONSETS, _VOWELS, _CODAS))
+        if word not in (*WORDS, *OTHER_WORDS): return word
 
 # %% ../nbs/03_reject.ipynb #5d3c6a04
 @lru_cache(1)   # the folds of a validation share them
@@ -399,6 +401,7 @@ def save_report(
 ) -> None:
     "Write metrics.json, reliability.png and roc.png."
     folder = Path(folder)
-    with replacing(folder/"metrics.json") as new: new.write_text(calibration.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    metrics = calibration.model_dump() | dict(made=provenance())
+    with replacing(folder/"metrics.json") as new: new.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     with replacing(folder/"reliability.png") as new: plot_reliability(heard.logs, heard.y, calibration.temperature).savefig(new, dpi=120)
     with replacing(folder/"roc.png") as new: plot_roc(heard, calibration).savefig(new, dpi=120)

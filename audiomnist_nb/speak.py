@@ -65,7 +65,6 @@ class Recorder(anywidget.AnyWidget):
     error = traitlets.Unicode("", help="why there is no recording").tag(sync=True)
     takes = traitlets.Int(0, help="recordings so far").tag(sync=True)
     turn = traitlets.Int(0, help="goes on when a recording has been dealt with, or something else is asked for").tag(sync=True)
-    milliseconds = traitlets.Float(0, help="from the end of the word to the answer on the page").tag(sync=True)
     _samples = CByteMemoryView(b"").tag(sync=True)
     _turn = traitlets.Int(-1).tag(sync=True)   # when Record was pressed for the last recording
 

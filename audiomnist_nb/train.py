@@ -291,16 +291,18 @@ class Trainer:
         self.config, self.team = config, team()
         self.device = self.team.device if self.team else pick_device(config.device)
         self.network = network.to(self.device)
-        for layer in network.modules() if self.team else ():
-            if isinstance(layer, nn.modules.batchnorm._BatchNorm): layer.__class__ = SharedBatchNorm   # the same weights in the same places
-        self.forward = self.team.prepare_model(network) if self.team else network   # averages gradients over the team
+        self.forward = network
+        if self.team:
+            for layer in network.modules():
+                if isinstance(layer, nn.modules.batchnorm._BatchNorm): layer.__class__ = SharedBatchNorm   # the same weights in the same places
+            self.forward = self.team.prepare_model(network)   # averages gradients over the team
         self.x, self.y = (torch.from_numpy(a).to(self.device) for a in (train.x, train.y))
         self.speaker = torch.from_numpy(np.unique(train.speaker, return_inverse=True)[1]) if train.speaker is not None else None
         if config.balance == "speaker" and self.speaker is None: raise InputError("balance: speaker needs a dataset that says who speaks")
         if isinstance(network.cmvn, CMVN): network.cmvn.fit(self.x)
         self.shown = len(self.x)   # rows of an epoch
         if config.outliers: self._add_outliers(train)
-        self.augment = Augment(config.augment, train.config) if config.augment.active else None
+        self.augment = Augment(config.augment, train.config)
         self.optimizer = make_optimizer(config.optimizer, network)
         self.steps = max(1, min(-(-self.shown//config.batchsize), self.shown//2))   # of an epoch; no batch of one
         if self.team: self._check_team()
@@ -369,7 +371,7 @@ class Trainer:
         wanted = y   # digits, or, where the settings ask for that, shares of each digit
         if c.label_smoothing or c.outliers or c.augment.mixup: wanted = (1 - c.label_smoothing)*nn.functional.one_hot(y.clamp(0), classes) + c.label_smoothing/classes
         if c.outliers: wanted = torch.where(y[:, None] < 0, 1/classes, wanted)
-        if self.augment: x = self.augment(x, self.own_rng)
+        x = self.augment(x, self.own_rng)
         if c.augment.mixup: x, wanted = mixup(x, wanted, c.augment.mixup, self.own_rng)
         logs = None
         def loss_of_batch():
@@ -513,7 +515,8 @@ def fit(
         history, weights = load_checkpoint(folder, trainer, mark) if folder else ([], None)
         if trainer.team: trainer.team.wait_for_everyone()   # before the first of them removes it
         best_of = lambda history: min(history, key=lambda r: r["valid_loss"])["epoch"]
-        epochs = range(len(history) + 1, config.epochs + 1 if not history or len(history) - best_of(history) < patience else 0)   # none where the run was finished
+        stopped = bool(history) and len(history) - best_of(history) >= patience   # an earlier run was finished
+        epochs = range(len(history) + 1, config.epochs + 1) if not stopped else ()
         with tqdm(epochs, "epochs", unit="epoch", initial=len(history), total=config.epochs, delay=2, mininterval=2) as bar:
             for epoch in bar:
                 start = time.perf_counter()

@@ -39,7 +39,7 @@ class Dimension(Settings):
     @model_validator(mode="after")
     def _one_kind(self):
         ends = (self.low is not None) + (self.high is not None)
-        if (self.choices is None) != (ends == 2) or ends == 1: raise ValueError("expected either low and high, or choices")
+        if (self.choices is None, ends) not in ((True, 2), (False, 0)): raise ValueError("expected either low and high, or choices")
         if ends and (self.low >= self.high or (self.log and self.low <= 0)):
             raise ValueError(f"low {self.low}, high {self.high} given; expected low below high" + ", and above 0 where log is true"*self.log)
         return self
@@ -161,7 +161,9 @@ def load_tune_config(
     config = settings_from(TuneConfig, values, str(path))
     for name, dimension in config.search.items():
         for value in dimension.edges():
-            try: _check_feature(name.removeprefix(_FEATURES), value) if name.startswith(_FEATURES) else config.settings({name: value})
+            try:
+                if name.startswith(_FEATURES): _check_feature(name.removeprefix(_FEATURES), value)
+                else: config.settings({name: value})
             except InputError as e: raise InputError(f"{path}: search: {name}: {value!r} can't be used: {e}") from e
     try: _rehearse(config)
     except Exception as e: raise InputError(f"{path}: {config.sampler.type} and {config.pruner.type} can't do this search: {e}") from e   # each class has its own

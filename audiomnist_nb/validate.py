@@ -194,7 +194,10 @@ def relabel(
 def _asked(dataset: Dataset, config: TrainConfig, fold: Fold, conditions: bool, adapt: bool) -> dict:
     "All that decides what comes out of a fold, as JSON gives it back"
     settings = config.model_dump(mode="json", exclude={"name", "version", "split", "eval_split", "split_seed"})
-    return dict(settings=settings, **dataset.identity, rows=rows_digest(*(getattr(fold, role) for role in ROLES))) | {name: True for name, wanted in dict(conditions=conditions, adapt=adapt).items() if wanted}
+    asked = dict(settings=settings, **dataset.identity, rows=rows_digest(fold.train, fold.valid, fold.test))
+    if conditions: asked["conditions"] = True
+    if adapt: asked["adapt"] = True
+    return asked
 
 # %% ../nbs/02_validate.ipynb #dcb3042b
 def _under_conditions(trained: TrainedModel, tested: pd.DataFrame, adapt: bool) -> list[dict]:

@@ -40,9 +40,7 @@ function render({ model, el }) {
       drawBars(make("div", "mic-bars", one), probabilities, digit);
     }
     if (!model.get("answers").length || !spoken) return;
-    model.set("milliseconds", Math.round(performance.now() - spoken));
-    model.save_changes();
-    say(`answered ${model.get("milliseconds")} ms after the word`);
+    say(`answered ${Math.round(performance.now() - spoken)} ms after the word`);
     spoken = 0;
   }
 
