@@ -116,7 +116,7 @@ def _dataset(
     speakers: Speakers = None,
     augment: Annotated[Path | None, typer.Option(parser=_path, help="Varied copies in place of the recordings, by settings such as config/augment/voices.yml.")] = None,
     jobs: Jobs = -1,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first unreadable recording instead of leaving it out.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first unreadable recording instead of leaving it out; files with other names are always left out.")] = False,
     cache: Annotated[bool, typer.Option(help="Keep features in data/cache, so that a recording is read once for each setting.")] = True,
     backend: Annotated[str | None, typer.Option(help="dask or ray: the work is done by a cluster, which sees the same files (dask: the extra `cluster`; ray: the package `ray`).")] = None,
     address: Annotated[str | None, typer.Option(help="Its scheduler, such as tcp://host:8786; default: workers started here.")] = None,
@@ -262,7 +262,9 @@ def _tune(
     report, data = project_root()/"reports"/config.name, load_joined(data_path, speaker_block, data_config)
     study = tune(data, config, storage or report/"trials.log", jobs)
     with replacing(report/"trials.csv") as new: trials_table(study).to_csv(new)
-    typer.echo(f"best settings: {', '.join(map(show_path, save_best(study, config, report/'best.yml')))}")
+    best, *features = map(show_path, save_best(study, config, report/"best.yml"))
+    typer.echo(f"best settings: {', '.join([best, *features])}")
+    for place in features: typer.echo(f"they need other features than the dataset's: audiomnist dataset --data-path RECORDINGS --config-path {place} --name {config.name}, then audiomnist train --data-path data/processed/{config.name}.npz --config-path {best}")
     typer.echo(f"{config.objective}: {study.best_value:.4f} in trial {study.best_trial.number} of {len(study.trials)}")
 
 # %% ../nbs/04_cli.ipynb #ff2a3a57
@@ -361,13 +363,15 @@ def _record(
 # %% ../nbs/04_cli.ipynb #bc45ce20
 @app.command("export")
 def _export(
-    model: Annotated[Path | None, typer.Argument(parser=_path, help="Model folder; default: the model that comes with the package.")] = None,
+    folder: Annotated[Path | None, typer.Argument(parser=_path, help="Model folder; default: the model that comes with the package.")] = None,
     to: Annotated[Path, typer.Option(parser=_path, help="The file, ending in .onnx.")] = Path("model.onnx"),
+    model: Annotated[Path | None, typer.Option(parser=_path, help="The same folder, as an option.")] = None,
     verbose: Verbose = False,
 ):
     "Write a model as one ONNX file: waveform in, probabilities out, the features inside (needs the extra `export`)."
     from audiomnist_nb.config import find_path, show_path
     from audiomnist_nb.export import ExportedModel, export_onnx
+    model = model or folder
     difference = export_onnx(model and find_path(model), to)
     typer.echo(f"{show_path(to)}: {to.stat().st_size/1e6:.2f} MB, waveforms at {ExportedModel(to).sample_rate} Hz; differs from torch by {difference:.0e} at most")
 
@@ -399,6 +403,7 @@ def _records(
     shown = readable(compare(found, baseline, result or "validation") if baseline else over_seeds(found, result)).reset_index()
     changed = ["changed", *shown.pop("changed")] if baseline else [""]*(len(shown) + 1)
     for line, what in zip(shown.to_string(index=False).splitlines(), changed): typer.echo(f"{line}  {what}".rstrip())
+    if baseline: typer.echo("differences are means over the seeds that both have; NAME_seed43 is a seed of NAME; left out is what has no such seed, or was tested on others (-v names them)", err=True)
 
 
 # %% ../nbs/04_cli.ipynb #a688f2f5

@@ -534,7 +534,7 @@ def find_path(
     if path == "": raise InputError("the path is empty")
     here = at_home(path)
     places = [here, project_root()/here]
-    if here.parts[:1] == ("config",): places.append(package_file("recipes").joinpath(*here.parts[1:]))   # see setup.py
+    if here.parts[:1] == ("config",): places += [package_file("recipes").joinpath(*here.parts[1:]), package_file(".").parent/here]   # of an installed package, see setup.py, and of a checkout
     for place in places:
         if place.exists(): return place
     beside = [p.name for place in places for p in place.parent.glob("*")]   # nothing where a folder can't be read

@@ -178,7 +178,7 @@ class Recogniser:
         if reject and adapt: raise InputError("to adapt is to take every recording for a digit, so that there is nothing to reject; ask for one of the two")
         if reject and not {"score", "threshold"} <= self.calibration.keys():
             raise InputError("the model has no calibration, so nothing says when to reject; make one: audiomnist calibrate --model FOLDER --data-path DATASET.npz")
-        made = {key: self.trained.made.get(key) for key in ("version", "commit", "data")}
+        made = {key: self.trained.made.get(key) for key in ("version", "commit", "data")} | dict(weights=self.trained.digest)
         if isinstance(what, (np.ndarray, torch.Tensor)):
             x, recordings = self._of_waveform(np.asarray(what), sr), [Recording(Path("waveform"))]
             wrong = {}

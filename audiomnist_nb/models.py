@@ -8,7 +8,7 @@ __all__ = ['Network', 'FCNN', 'n_parameters', 'CNN', 'AudioNet', 'SubSpectralNor
            'summary', 'batches', 'log_probabilities', 'TrainedModel', 'stored', 'save', 'load']
 
 # %% ../nbs/01_models.ipynb #2b04608b
-import contextlib, json
+import contextlib, hashlib, json
 from dataclasses import dataclass, field
 from math import log, prod
 from pathlib import Path
@@ -309,7 +309,7 @@ def build(
     "The network that the settings describe; raises `InputError` if it can't hold the features."
     layers, activation = config.layers, torch_class("activation", config.activation.type)(**config.activation.params)
     if config.type == "FCNN" and layers.input_size not in (None, prod(input_shape)):
-        raise InputError(f"model.layers.input_size is {layers.input_size}, but a recording has {prod(input_shape)} values {tuple(input_shape)}")
+        raise InputError(f"model.layers.input_size is {layers.input_size}, but a recording has {prod(input_shape)} values {tuple(input_shape)}; leave input_size out, or make the dataset with other feature settings")
     with seeded(seed): network = dict(
         FCNN=lambda: FCNN(input_shape, layers.hidden_sizes, layers.output_size, activation),
         CNN=lambda: CNN(input_shape, layers.output_size),
@@ -381,6 +381,13 @@ class TrainedModel:
     made: dict = field(default_factory=dict)   # training settings, data, package version, git commit, metrics
     calibration: dict | None = None            # numbers and tensors, from `reject.calibrate`
 
+    @property
+    def digest(self) -> str:
+        "SHA-256 of the weights, shortened to 16 hexadecimal digits: tells the network from another one of the same name"
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.network.state_dict().items()): digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
 # %% ../nbs/01_models.ipynb #16424553
 def stored(
     tensors: dict[str, torch.Tensor],   # weights by name
@@ -425,7 +432,7 @@ def load(
 
 # %% ../nbs/01_models.ipynb #d1ecb86a
 def _read_json(path: Path) -> dict:
-    if not path.is_file(): raise InputError(f"{path.parent}: {path.name} is missing (found: {', '.join(sorted(p.name for p in path.parent.iterdir())) or 'nothing'})")
+    if not path.is_file(): raise InputError(f"{path.parent}: {path.name} is missing (found: {', '.join(sorted(p.name for p in path.parent.iterdir())) or 'nothing'}); a model folder, such as models/mymodel_v010, has settings.json and weights.safetensors")
     try: return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as e: raise InputError(f"{path}: not readable as JSON ({e})") from e
 

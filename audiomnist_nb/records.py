@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COLUMNS', 'read_records', 'over_seeds', 'mean_sd', 'compare', 'what_changed', 'readable', 'plot_differences']
 
-# %% ../nbs/04_records.ipynb #8b8ad533
+# %% ../nbs/04_records.ipynb #511994fa
 import json, re
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pandas as pd
 from .config import FeatureConfig, InputError, TrainConfig, changes, logger, nearest, project_root, settings_from, show_path
 from .features import drawing
 
-# %% ../nbs/04_records.ipynb #004c9be5
+# %% ../nbs/04_records.ipynb #db34f326
 def _settings(metrics: dict, path: Path) -> dict | None:
     "Settings of a run and of its features, and the digest of its data, without what names the run; None if this version doesn't know such settings"
     try:
@@ -23,37 +23,38 @@ def _settings(metrics: dict, path: Path) -> dict | None:
     except (InputError, KeyError): return None
     return {key: value for key, value in settings.items() if key not in ("name", "version", "seed", "device")} | dict(features=features, data=metrics.get("data", {}).get("digest"))
 
-# %% ../nbs/04_records.ipynb #d5f8ded3
+# %% ../nbs/04_records.ipynb #6cca1889
 def _changed(before: dict, after: dict) -> dict:
     "`changes`, but that a record which doesn't tell the settings of its features shows no change of them"
     return {key: pair for key, pair in changes(before, after).items() if key != "features"}
 
-# %% ../nbs/04_records.ipynb #5d9044b1
+# %% ../nbs/04_records.ipynb #648052d0
 def _training(path: Path, found: dict) -> dict:
     "What a run's own record says; with an accuracy, if it has one"
-    seed, about = found.get("settings", {}).get("seed"), dict(settings=_settings(found, path))
-    if "valid_accuracy" not in found: return about | dict(seed=seed)
+    about = dict(settings=_settings(found, path), seed=found.get("settings", {}).get("seed"), weights=found.get("weights"))
+    if "valid_accuracy" not in found: return about
     tested = ", ".join(found.get("validation_speakers") or [])
-    return about | dict(seed=seed, result="validation", recordings=int(found["validation_recordings"]), tested=tested or None, accuracy=float(found["valid_accuracy"]))
+    return about | dict(result="validation", recordings=int(found["validation_recordings"]), tested=tested or None, accuracy=float(found["valid_accuracy"]))
 
-# %% ../nbs/04_records.ipynb #24970167
+# %% ../nbs/04_records.ipynb #f0980513
 def _test(path: Path, found: dict) -> dict | None:
     "What the record of a test says; None if it is of nothing that has an accuracy"
     if found.get("accuracy") is None: return None
     adapted = found.get("adapted", found.get("rows", [{}])[0].get("adapted"))   # a robustness report's first row is: as recorded
-    row = dict(result=path.parent.name, recordings=int(found["recordings"]), accuracy=float(found["accuracy"]), adapted=adapted)
+    weights = found.get("weights") or (found["model"].get("weights") if isinstance(found.get("model"), dict) else None)
+    row = dict(weights=weights, result=path.parent.name, recordings=int(found["recordings"]), accuracy=float(found["accuracy"]), adapted=adapted)
     if isinstance(found.get("speakers"), dict): row["tested"] = ", ".join(sorted(found["speakers"]))
     if "seeds" not in found: return row
     return row | dict(name=path.parent.parent.name, seed=None, seeds=len(found["seeds"]), accuracy_sd=found["sd_over_seeds"], adapted_sd=found.get("adapted_sd_over_seeds"), settings=_settings(found, path))
 
-# %% ../nbs/04_records.ipynb #6596ec51
+# %% ../nbs/04_records.ipynb #5b551f1f
 def _read(path: Path, of) -> dict | None:
     "What `of` makes of a metrics.json; None, and a warning, if that is no record"
     try: return of(path, json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError: return None
     except (OSError, ValueError, AttributeError, IndexError, KeyError, TypeError) as e: logger.warning("%s: left out, no record (%s: %s)", show_path(path), type(e).__name__, e)
 
-# %% ../nbs/04_records.ipynb #c3506cb6
+# %% ../nbs/04_records.ipynb #52283d37
 COLUMNS = dict(name=str, result=str, seed=object, seeds=int, recordings=int, tested=object, accuracy=float, accuracy_sd=float, adapted=float, adapted_sd=float, settings=object)
 
 def read_records(
@@ -65,39 +66,39 @@ def read_records(
     for run in sorted(path for path in folder.iterdir() if path.is_dir()):
         trained = _read(run/"metrics.json", _training) or {}
         about = dict(name=re.sub(r"_seed\d+(?=_v\d+$|$)", "", run.name), seed=trained.get("seed"), seeds=1, settings=trained.get("settings"))
-        tests = (_read(path, _test) for path in sorted(run.glob("*/metrics.json")))
-        rows += [about | row for row in (trained, *tests) if row and "accuracy" in row]
+        for row in (trained, *(_read(path, _test) for path in sorted(run.glob("*/metrics.json")))):
+            if not row or "accuracy" not in row: continue
+            if row["weights"] and trained.get("weights", row["weights"]) not in (row["weights"], None): logger.warning("%s: left out, a test of other weights than the run on record; test again, or train with --report", show_path(run/row["result"]))
+            else: rows.append(about | row)
     table = pd.DataFrame(rows, columns=[*COLUMNS]).dropna(subset="accuracy")
     if table.empty: raise InputError(f"{show_path(folder)}: no records; `audiomnist train --report` leaves one, so do `validate` and `infer --report`")
     return table.astype(COLUMNS).sort_values(["name", "seed"], kind="stable", ignore_index=True)
 
-# %% ../nbs/04_records.ipynb #1abe522a
+# %% ../nbs/04_records.ipynb #309d8095
 def _warn_of_unlike(records: pd.DataFrame) -> None:
     "Say which runs of one name differ in more than the seed"
-    for name, settings in records.dropna(subset="settings").groupby("name").settings:
-        if differ := sorted({key for other in settings for key in _changed(settings.iloc[0], other)} - {"split_seed"}): logger.warning("%s: its seeds differ in more than the seed: %s", name, ", ".join(differ))
+    problems = {}   # each once, in order
     for (name, result), runs in records.groupby(["name", "result"]):
-        if runs.recordings.nunique() > 1: logger.warning("%s: its seeds were tested on different numbers of recordings (%s)", name, result)
-        if runs.seed.dropna().duplicated().any(): logger.warning("%s: more than one run has the same seed (%s)", name, result)
+        settings = runs.settings.dropna().tolist() if len(runs) > 1 else []
+        if differ := sorted({key for other in settings for key in _changed(settings[0], other)} - {"split_seed"}): problems[f"{name}: its seeds differ in more than the seed: {', '.join(differ)}"] = None
+        if runs.recordings.nunique() > 1: problems[f"{name}: its seeds were tested on different numbers of recordings ({result})"] = None
+        if runs.seed.dropna().duplicated().any(): problems[f"{name}: more than one run has the same seed ({result})"] = None
+    for problem in problems: logger.warning(problem)
 
-# %% ../nbs/04_records.ipynb #f8fd3136
-def _only(records: pd.DataFrame, result: str) -> pd.DataFrame:
-    if result not in set(records.result): raise InputError(f"result: {result!r} given{nearest(result, records.result)} (there are: {', '.join(sorted({*records.result}))})")
-    return records[records.result == result]
-
-# %% ../nbs/04_records.ipynb #2cd7c0f5
+# %% ../nbs/04_records.ipynb #6cd7f7ac
 def over_seeds(
     records: pd.DataFrame,   # from `read_records`
     result: str = None,      # only this, such as test; none: all
 ) -> pd.DataFrame:           # indexed by name and result: seeds, recordings, accuracy, accuracy_sd, adapted, adapted_sd
     "Mean and standard deviation (n - 1) over the runs of one name, and a cross-validation's own; says so where such runs differ by more than the seed."
-    if result: records = _only(records, result)
+    if result and result not in set(records.result): raise InputError(f"result: {result!r} given{nearest(result, records.result)} (there are: {', '.join(sorted({*records.result}))})")
+    if result: records = records[records.result == result]
     _warn_of_unlike(records)
     groups = records.groupby(["name", "result"])
     table = groups.agg(seeds=("seeds", "sum"), recordings=("recordings", "first"), accuracy=("accuracy", "mean"), accuracy_sd=("accuracy", "std"), adapted=("adapted", "mean"), adapted_sd=("adapted", "std"))
     return table.fillna(groups[["accuracy_sd", "adapted_sd"]].first())   # a cross-validation tells its own
 
-# %% ../nbs/04_records.ipynb #d62cce2a
+# %% ../nbs/04_records.ipynb #02425d1e
 def mean_sd(
     mean: float,      # NaN: nothing to print
     sd: float,        # NaN: a single run
@@ -107,7 +108,7 @@ def mean_sd(
     "As it is printed: `0.8662 ± 0.0173`; without the spread where there is none."
     return "" if pd.isna(mean) else f"{mean:{sign}.{digits}f}" + ("" if pd.isna(sd) else f" ± {sd:.{digits}f}")
 
-# %% ../nbs/04_records.ipynb #b9332f6e
+# %% ../nbs/04_records.ipynb #06dcc438
 def _same_test(records: pd.DataFrame, baseline: str) -> pd.DataFrame:
     "The runs with a seed of the baseline's that were tested as the baseline with that seed was, as far as records tell"
     own = records[records.name == baseline].set_index("seed")
@@ -119,15 +120,18 @@ def _same_test(records: pd.DataFrame, baseline: str) -> pd.DataFrame:
     if gone := sorted({*records.name} - {*records.name[kept]}): logger.info("not compared, tested on other recordings or with other seeds: %s", ", ".join(gone))
     return records[kept]
 
-# %% ../nbs/04_records.ipynb #30b5b8a4
+# %% ../nbs/04_records.ipynb #470d62f2
 def compare(
     records: pd.DataFrame,   # from `read_records`
     baseline: str,           # a name among them
     result: str,             # what is compared, such as test
 ) -> pd.DataFrame:           # indexed by name, best first: seeds, accuracy, accuracy_sd, difference and difference_sd in points, changed
     "Recipes against the baseline's runs of the same seeds, if tested on the same speakers (as far as they are on record) and as many recordings."
-    records = _only(records, result).dropna(subset="seed")
-    if baseline not in set(records.name): raise InputError(f"{baseline}: no record of its {result} with a known seed{nearest(baseline, records.name)} (there are: {', '.join(records.name.unique())})")
+    own = records[records.name == baseline]
+    if own.empty: raise InputError(f"{baseline}: there is no record of that name{nearest(baseline, records.name)}")
+    if result not in set(own.result): raise InputError(f"{baseline} has no {result} on record; it has: {', '.join(own.result.unique())}")
+    records = records[records.result == result].dropna(subset="seed")
+    if baseline not in set(records.name): raise InputError(f"{baseline}: its {result} is not of one seed, or the record doesn't tell of which, so that nothing can be compared with it")
     _warn_of_unlike(records)
     records = _same_test(records.drop_duplicates(["name", "seed"]), baseline)
     runs = records.pivot(index="seed", columns="name", values="accuracy")
@@ -141,7 +145,7 @@ def compare(
     table = pd.DataFrame(dict(seeds=runs.count(), accuracy=runs.mean(), accuracy_sd=runs.std(), difference=points.mean(), difference_sd=points.std(), changed=[changed(name) for name in runs]))
     return table.sort_values("difference", ascending=False, kind="stable")
 
-# %% ../nbs/04_records.ipynb #98a4b31a
+# %% ../nbs/04_records.ipynb #d80a99f6
 def what_changed(
     changed: dict | None,   # as in the table of `compare`; None: a record doesn't tell its settings
 ) -> str:
@@ -155,7 +159,7 @@ def what_changed(
     for key in changed: kinds.setdefault(key.partition(".")[0], []).append(key)
     return ", ".join(text for kind, keys in kinds.items() for text in ([f"{len(keys)} settings of {kind}"] if len(keys) > 3 else map(one, keys)))
 
-# %% ../nbs/04_records.ipynb #9cdcc549
+# %% ../nbs/04_records.ipynb #201ca3c4
 def readable(
     table: pd.DataFrame,   # from `over_seeds` or `compare`
 ) -> pd.DataFrame:         # the same rows, a mean and its spread in one column of text
@@ -166,7 +170,7 @@ def readable(
     if "changed" in table: shown["changed"] = table.changed.map(what_changed)
     return shown.drop(columns=[name for name in shown if name.endswith("_sd")])
 
-# %% ../nbs/04_records.ipynb #6f15c165
+# %% ../nbs/04_records.ipynb #95beed97
 def plot_differences(
     table: pd.DataFrame,   # from `compare`
     baseline: str,         # its name
@@ -177,7 +181,7 @@ def plot_differences(
         axis.errorbar(table.difference, range(len(table)), xerr=table.difference_sd.fillna(0), fmt="o", markersize=4, elinewidth=0.8)
         axis.axvline(0, color="grey", linestyle="--", linewidth=0.8)
         axis.set_xscale("symlog", linthresh=5)
-        axis.set(yticks=range(len(table)), yticklabels=table.index, xlabel=f"difference from {baseline}, points")
+        axis.set(yticks=range(len(table)), yticklabels=table.index, xlabel=f"difference from {baseline}, points (logarithmic beyond ±5)")
         low, high = axis.get_xlim()
         axis.set_xticks([step for step in (-50, -20, -10, -5, -2, 0, 2, 5, 10, 20, 50) if low <= step <= high])
         axis.xaxis.set_major_formatter("{x:+g}")

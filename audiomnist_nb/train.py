@@ -50,7 +50,7 @@ def check_folds(
     for (name, fold), given in table[table.duplicated([who, "fold"], keep=False)].groupby([who, "fold"], sort=False).role:
         raise InputError(f"{source}: {who} {name} is listed {len(given)} times in fold {fold} ({', '.join(given)})")
     for fold, there in table.groupby("fold", sort=False).role:
-        if missing := [role for role in roles if role not in set(there)]: raise InputError(f"{source}: fold {fold} lacks the role {missing[0]}: nobody is left for it; a fold trains on some, is validated on others{' and tested on yet others' if 'test' in roles else ''}")
+        if missing := [role for role in roles if role not in set(there)]: raise InputError(f"{source}: fold {fold} lacks the role {missing[0]}: nobody is left for it; a fold trains on some, is validated on others{' and tested on yet others' if 'test' in roles else ''}: more speakers are needed, or another number of folds")
         if fold.startswith(".") or {"/", "\\"} & set(fold): raise InputError(f"{source}: fold {fold!r} can't be the name of a folder")
     return table
 
@@ -622,7 +622,7 @@ def train(
         made["training_speakers"] = speakers["training"]
     logger.info("epoch %d is kept: validation loss %.4f accuracy %.4f", best, metrics["valid_loss"], metrics["valid_accuracy"])
     trained = TrainedModel(network.cpu(), config.model, dataset.config, made | dict(metrics=dict(metrics)))
-    metrics |= dict(made=provenance(), data=made["data"], features=dataset.config and dataset.config.model_dump(), settings=config.model_dump(),
+    metrics |= dict(made=provenance(), weights=trained.digest, data=made["data"], features=dataset.config and dataset.config.model_dump(), settings=config.model_dump(),
                     history=[{key: value if np.isfinite(value) else None for key, value in row.items()} for row in history.reset_index().to_dict("records")])   # JSON knows no NaN
     return Run(config, trained, history, metrics, None if rows else split_table(dataset, train_rows, valid_rows, str(config.fold or 0)), folder and Path(folder))
 

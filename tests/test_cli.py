@@ -151,7 +151,7 @@ def test_tune_goes_on_and_train_takes_the_best(work, run):
 def test_tune_finds_features_that_dataset_and_train_take(work, run):
     (work/"features.yml").write_text("search: {features.n_mfcc: {choices: [11]}, epochs: {choices: [1]}, model.layers.hidden_sizes: {choices: [[16]]}}\ntrials: 1\n")
     code, out, error = run("audiomnist", "tune", "--data-path", "data/processed/voices.npz", "--search", "features.yml", "--name", "eleven", cwd=work)
-    assert code == 0 and "best settings: reports/eleven/best.yml, reports/eleven/best_data.yml\n" in out, error
+    assert code == 0 and "best settings: reports/eleven/best.yml, reports/eleven/best_data.yml\n" in out and "--config-path reports/eleven/best_data.yml --name eleven, then audiomnist train --data-path data/processed/eleven.npz --config-path reports/eleven/best.yml\n" in out, error
     code, _, error = run("audiomnist", "dataset", "--data-path", "data/raw/voices", "--config-path", "reports/eleven/best_data.yml", "--name", "eleven", cwd=work)
     assert code == 0, error
     code, out, error = run("audiomnist", "train", "--data-path", "data/processed/eleven.npz", "--config-path", "reports/eleven/best.yml", cwd=work)
