@@ -8,6 +8,7 @@ __all__ = ['Predictions', 'report_folder', 'default_model', 'Recogniser', 'plot_
 # %% ../nbs/03_infer.ipynb #fedb9253
 import json, tempfile
 from dataclasses import dataclass, field
+from functools import cached_property
 from html import escape
 from pathlib import Path
 
@@ -142,6 +143,11 @@ class Recogniser:
         self.extractor, self.network = FeatureExtractor(trained.features), trained.network.to(self.device).eval()
         self.calibration = trained.calibration or {}
 
+    @cached_property   # the digest takes as long as a fifth of an answer
+    def made(self) -> dict:
+        "What predictions tell of the model: package version, git commit, data, digest of the weights."
+        return {key: self.trained.made.get(key) for key in ("version", "commit", "data")} | dict(weights=self.trained.digest)
+
     @classmethod
     def load(cls,
         folder: str | Path = None,        # a model folder, the project's own or the reference's; none: `default_model()`
@@ -178,7 +184,6 @@ class Recogniser:
         if reject and adapt: raise InputError("to adapt is to take every recording for a digit, so that there is nothing to reject; ask for one of the two")
         if reject and not {"score", "threshold"} <= self.calibration.keys():
             raise InputError("the model has no calibration, so nothing says when to reject; make one: audiomnist calibrate --model FOLDER --data-path DATASET.npz")
-        made = {key: self.trained.made.get(key) for key in ("version", "commit", "data")} | dict(weights=self.trained.digest)
         if isinstance(what, (np.ndarray, torch.Tensor)):
             x, recordings = self._of_waveform(np.asarray(what), sr), [Recording(Path("waveform"))]
             wrong = {}
@@ -187,7 +192,7 @@ class Recogniser:
             x, recordings, wrong = extract_features(asked, self.extractor, strict=len(asked) == 1)   # a single one fails with its own message
         rejected = score_of(self.network, torch.from_numpy(x).to(self.device), self.calibration) < self.calibration["threshold"] if reject else None
         probabilities, adapted = self.adapted_probabilities(x, [r.speaker for r in recordings]) if adapt else (self.probabilities(x), None)
-        return Predictions(recordings, probabilities, made, rejected, adapted, len(wrong))
+        return Predictions(recordings, probabilities, self.made, rejected, adapted, len(wrong))
 
     def _of_waveform(self, waveform: np.ndarray, sr: int | None) -> np.ndarray:
         if sr is None: raise InputError("a waveform needs its sampling rate: predict(waveform, sr)")
