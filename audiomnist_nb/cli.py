@@ -67,6 +67,9 @@ def main(
     if args is None and "WORLD_SIZE" not in os.environ and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))   # so that workers end and nothing half-written is left
     try: app(args, prog_name="audiomnist")
+    except SystemExit as e:
+        if e.code == 130: typer.echo("audiomnist: interrupted; the same command goes on from what is finished (train: from its checkpoint, if it keeps any)", err=True)
+        raise
     except Exception as e:
         from audiomnist_nb.config import InputError
         mistake = isinstance(e, (InputError, FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError))
@@ -122,7 +125,7 @@ def _dataset(
     address: Annotated[str | None, typer.Option(help="Its scheduler, such as tcp://host:8786; default: workers started here.")] = None,
     verbose: Verbose = False,
 ):
-    "Turn recordings into a dataset of features (.npz). What can't be read is listed in NAME_skipped.csv beside it."
+    "Turn recordings into a dataset of features (.npz). What is left out is listed in NAME_skipped.csv beside it."
     import csv, re
     from audiomnist_nb.config import FeatureConfig, InputError, WaveformAugmentConfig, check_place, find_path, listed, on_cluster, project_root, read_yaml, replacing, settings_from, show_path
     from audiomnist_nb.corpora import scan
@@ -141,9 +144,10 @@ def _dataset(
     path = made.save(project_root()/"data/processed"/name)
     typer.echo(f"{show_path(path)}: {made!r}")
     skipped = path.with_name(f"{path.stem}_skipped.csv")
-    if problems := made.made.get("skipped"):
+    problems = {show_path(path): reason for reason, paths in recordings.left_out.items() for path in paths} | made.made.get("skipped", {})
+    if problems:
         with replacing(skipped) as new, open(new, "w", newline="", encoding="utf-8") as file: csv.writer(file).writerows([("path", "reason"), *problems.items()])
-        typer.echo(f"{show_path(skipped)}: {len(problems)} recordings that can't be read", err=True)
+        typer.echo(f"{show_path(skipped)}: {len(problems)} files left out, and why", err=True)
     else: skipped.unlink(missing_ok=True)
 
 # %% ../nbs/04_cli.ipynb #7ba8fd23
@@ -275,7 +279,7 @@ def _infer(
     model: Annotated[Path | None, typer.Option(parser=_path, help="Model folder, such as models/mymodel_20_coeff_v010 (default: the model that comes with the package).")] = None,
     config: Annotated[Path | None, typer.Option(parser=_path, help="Or the training settings: the model is models/NAME_vVERSION of that file.")] = None,
     data_config: Annotated[Path | None, typer.Option(parser=_path, help="Feature settings: needed for a folder of the reference pipeline, else checked against the model's own.")] = None,
-    report: Annotated[bool, typer.Option("--report", "-r", help="Write predictions.csv, metrics.json and cm.png to reports/MODEL/infer_DATA (with --adapt infer_DATA_adapted).")] = False,
+    report: Annotated[bool, typer.Option("--report", "-r", help="Write predictions.csv, metrics.json and cm.png to reports/MODEL/infer_DATA (infer_DATA_adapted with --adapt, infer_DATA_reject with --reject).")] = False,
     reject: Annotated[bool, typer.Option("--reject", help="Give no answer where a digit is too uncertain; needs a calibrated model (audiomnist calibrate).")] = False,
     adapt: Annotated[bool, typer.Option("--adapt", help="Adapt the network to each speaker by these recordings first; for ten or more of one speaker, of all digits. Those without a speaker in the name count as one's.")] = False,
     speakers: Speakers = None,
@@ -292,13 +296,13 @@ def _infer(
     folder = find_path(model) if model else project_root()/"models"/load_train_config(find_path(config)).experiment if config else default_model()
     recogniser = Recogniser.load(folder, data_config and FeatureConfig.load(find_path(data_config)), str(pick_device(device)))
     data = find_path(recording or data_path)
-    if report: check_place(report_folder(folder, data, adapt), folder=True)
+    if report: check_place(report_folder(folder, data, adapt, reject), folder=True)
     asked = scan(data, labelled=False) if speakers or data.is_dir() else data
     if getattr(asked, "left_out", None): typer.echo(repr(asked), err=True)
     predictions = recogniser.predict(asked.of(*listed(speakers)) if speakers else asked, reject=reject, adapt=adapt)
     for row in predictions.table().itertuples() if verbose or len(predictions.recordings) <= 10 or predictions.accuracy is None else ():
         typer.echo(f"{row.path}: {str(row.answer).replace('<NA>', 'no digit')} ({row.probability:.2f})")
-    if report: typer.echo(f"report: {show_path(predictions.save(report_folder(folder, data, adapt)))}")
+    if report: typer.echo(f"report: {show_path(predictions.save(report_folder(folder, data, adapt, reject)))}")
     heard, known = {r.speaker for r in predictions.recordings if r.speaker}, recogniser.trained.made.get("training_speakers") or ()
     if learned := heard.intersection(known): typer.echo(f"{len(learned)} of {len(heard)} speakers have the name of one that the model was trained on; it may know these voices", err=True)
     typer.echo(predictions.summary())
@@ -391,6 +395,7 @@ def _page(
 # %% ../nbs/04_cli.ipynb #e914148e
 @app.command("records")
 def _records(
+    names: Annotated[list[str] | None, typer.Argument(help="Only these, such as mymodel_v010 or 'ablation_*' (default: all).", show_default=False)] = None,
     reports: Annotated[Path | None, typer.Option(parser=_path, help="Folder of the records (default: the project's reports).")] = None,
     baseline: Annotated[str | None, typer.Option(help="Compare with this one, such as mymodel_v010, seed by seed: differences in points, and the settings that were changed.")] = None,
     result: Annotated[str | None, typer.Option(help="Only this: validation, or the folder of a test, such as infer_beltran (default: all; with a baseline, validation).")] = None,
@@ -399,7 +404,7 @@ def _records(
     "What the runs so far have shown: accuracies, as mean and standard deviation over seeds."
     from audiomnist_nb.config import find_path
     from audiomnist_nb.records import compare, over_seeds, read_records, readable
-    found = read_records(reports and find_path(reports))
+    found = read_records(reports and find_path(reports), [*names, *filter(None, [baseline])] if names else ())
     shown = readable(compare(found, baseline, result or "validation") if baseline else over_seeds(found, result)).reset_index()
     changed = ["changed", *shown.pop("changed")] if baseline else [""]*(len(shown) + 1)
     for line, what in zip(shown.to_string(index=False).splitlines(), changed): typer.echo(f"{line}  {what}".rstrip())

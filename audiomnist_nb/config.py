@@ -283,6 +283,7 @@ def _try_torch(kind: str, name: str, params: dict):
         if kind == "activation":   # without an optimizer: PyTorch's first takes a second
             if cls(**params)(torch.zeros(2, 4, 4, 4)).shape != (2, 4, 4, 4): raise ValueError("it gives fewer values than it takes")
             return
+        if params.get("lr") == 0: raise ValueError("with a learning rate of 0 nothing is learnt")
         weight = torch.nn.Parameter(torch.zeros(2, 2))
         weight.grad = torch.zeros(2, 2)
         optimizer = cls([weight], **params) if kind == "optimizer" else torch.optim.SGD([weight], lr=1.0, momentum=0.9)
@@ -499,7 +500,9 @@ def load_train_config(
     **overrides: Any,                 # single settings (`lr`, `epochs`, `model`, ...); None leaves the file's
 ) -> TrainConfig:
     "Training settings from a file, single ones replaced; raises `InputError` for unknown names."
-    values = settings_from(TrainConfig, read_yaml(path) if path else {}, str(path)).model_dump()   # a file's mistakes are told as the file's
+    given = read_yaml(path) if path else {}
+    if "data" in given: raise InputError(f"{path}: the parameters of an experiment, not training settings; papermill takes them, as the file's first lines say")
+    values = settings_from(TrainConfig, given, str(path)).model_dump()   # a file's mistakes are told as the file's
     settings = _value(settings or {})
     if not isinstance(settings, dict): raise InputError(f"settings: {settings!r} given; expected settings by their full names, such as {{model.width: 0.5}}")
     for key, value in settings.items(): values = _set(values, key, _value(value))

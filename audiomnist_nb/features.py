@@ -610,7 +610,7 @@ def _mapped(path: Path, key: str) -> np.ndarray:
         file.seek(sum(struct.unpack("<HH", file.read(4))), 1)   # past the member's name and extra field
         version = np.lib.format.read_magic(file)
         shape, fortran, dtype = (np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0)(file)
-        if dtype.hasobject: raise ValueError("Object arrays cannot be loaded when allow_pickle=False")
+        if dtype.hasobject: raise ValueError("x holds Python objects, not numbers")
         if not np.prod(shape): return np.empty(shape, dtype)
         return np.memmap(file, dtype, "c", file.tell(), shape, "F" if fortran else "C")
 
@@ -618,6 +618,7 @@ def _mapped(path: Path, key: str) -> np.ndarray:
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     if path.is_dir(): raise InputError(f"{path}: expected a dataset (.npz), found a folder")
     if not path.is_file(): raise FileNotFoundError(f"{path}: no such dataset")
+    if not zipfile.is_zipfile(path): raise InputError(f"{path}: not readable as an .npz dataset (no zip archive, or cut short)")
     try:
         with np.load(path, allow_pickle=False) as file: return {key: _mapped(path, key) if key == "x" else file[key] for key in file.files}
     except Exception as e:   # numpy raises whatever its zip and header readers meet

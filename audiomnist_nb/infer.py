@@ -6,7 +6,7 @@
 __all__ = ['Predictions', 'report_folder', 'default_model', 'Recogniser', 'plot_answer', 'figure_html', 'answer_html', 'panel']
 
 # %% ../nbs/03_infer.ipynb #fedb9253
-import json, tempfile
+import json, os, tempfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
@@ -99,10 +99,11 @@ class Predictions:
     ) -> Path:                # the folder
         "Write predictions.csv and metrics.json, and cm.png where digits are known, into a report folder."
         folder = Path(folder)
-        try: before = int(json.loads((folder/"metrics.json").read_text(encoding="utf-8"))["recordings"])
-        except (OSError, ValueError, KeyError, TypeError): before = 0   # none, or none that says so
-        if before > len(self.recordings): logger.warning("%s: the report of %d recordings is replaced by one of %d", show_path(folder), before, len(self.recordings))
-        metrics = dict(recordings=len(self.recordings), unreadable=self.unreadable, labelled=int(self.known.sum()), right=int(self.right.sum()), accuracy=self.accuracy, model=self.made, made=provenance())
+        asked = show_path(os.path.commonpath([r.path.absolute().parent for r in self.recordings]))
+        try: before = json.loads((folder/"metrics.json").read_text(encoding="utf-8")); where, count = before.get("folder", asked), int(before["recordings"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError): where, count = asked, 0   # none, or none that says so
+        if where != asked or count > len(self.recordings): logger.warning("%s: the report on %d recordings of %s is replaced by one on %d of %s", show_path(folder), count, where, len(self.recordings), asked)
+        metrics = dict(folder=asked, recordings=len(self.recordings), unreadable=self.unreadable, labelled=int(self.known.sum()), right=int(self.right.sum()), accuracy=self.accuracy, model=self.made, made=provenance())
         metrics |= {what: int(rows.sum()) for what, rows in (("rejected", self.rejected), ("adapted_recordings", self.adapted)) if rows is not None}
         table = self.table()
         by_speaker = table.assign(right=self.right)[self.known].groupby("speaker").right.agg(recordings="size", right="sum")
@@ -119,10 +120,11 @@ def report_folder(
     model: str | Path,   # model folder
     data: str | Path,    # what it was asked about
     adapt: bool = False, # whether it was adapted
+    reject: bool = False,   # whether it could give no answer
 ) -> Path:
-    "Where the report of that model on that data goes: reports/<model>/infer_<data>, with _adapted"
+    "Where the report of that model on that data goes: reports/<model>/infer_<data>, with _adapted or _reject"
     data = Path(data).absolute()
-    return project_root()/"reports"/Path(model).absolute().name/f"infer_{data.name if data.is_dir() else data.stem}{'_adapted' if adapt else ''}"
+    return project_root()/"reports"/Path(model).absolute().name/f"infer_{data.name if data.is_dir() else data.stem}{'_adapted' if adapt else '_reject' if reject else ''}"
 
 # %% ../nbs/03_infer.ipynb #7c4d36ea
 def default_model() -> Path:   # a folder that `models.load` reads

@@ -7,6 +7,8 @@ __all__ = ['COLUMNS', 'read_records', 'over_seeds', 'mean_sd', 'compare', 'what_
 
 # %% ../nbs/04_records.ipynb #511994fa
 import json, re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pandas as pd
@@ -58,8 +60,9 @@ def _read(path: Path, of) -> dict | None:
 COLUMNS = dict(name=str, result=str, seed=object, seeds=int, recordings=int, tested=object, accuracy=float, accuracy_sd=float, adapted=float, adapted_sd=float, settings=object)
 
 def read_records(
-    folder: str | Path = None,   # none: the project's reports
-) -> pd.DataFrame:               # name (without the seed), result ("validation", or the test's folder), seed, seeds, recordings, tested (speakers, where told), accuracy, accuracy_sd, adapted, adapted_sd, settings
+    folder: str | Path = None,    # none: the project's reports
+    names: Sequence[str] = (),    # only these, without the seed, such as ablation_*; none: all
+) -> pd.DataFrame:                # name (without the seed), result ("validation", or the test's folder), seed, seeds, recordings, tested (speakers, where told), accuracy, accuracy_sd, adapted, adapted_sd, settings
     "A row for each accuracy on record; the seeds of a cross-validation share one, with their standard deviation."
     folder, rows = Path(folder or project_root()/"reports"), []
     if not folder.is_dir(): raise InputError(f"{folder}: no such folder of records")
@@ -72,6 +75,9 @@ def read_records(
             else: rows.append(about | row)
     table = pd.DataFrame(rows, columns=[*COLUMNS]).dropna(subset="accuracy")
     if table.empty: raise InputError(f"{show_path(folder)}: no records; `audiomnist train --report` leaves one, so do `validate` and `infer --report`")
+    for wanted in names:
+        if not table.name.map(lambda name: fnmatchcase(name, wanted)).any(): raise InputError(f"{wanted}: there is no record of that name{nearest(wanted, table.name)}")
+    if names: table = table[table.name.map(lambda name: any(fnmatchcase(name, wanted) for wanted in names))]
     return table.astype(COLUMNS).sort_values(["name", "seed"], kind="stable", ignore_index=True)
 
 # %% ../nbs/04_records.ipynb #309d8095

@@ -190,8 +190,10 @@ def test_an_unreadable_recording_is_named_and_left_out(work, run):
     assert code == 0 and "19 recordings" in out
     assert "left out 1: not audio (notes.txt)" in error and "left out: spoilt/3_s1x000_0.wav: not readable as sound" in error
     assert run("audiomnist", *arguments, "--strict", cwd=work)[0] == 2
-    assert (work/"data/processed/spoilt_skipped.csv").is_file()
+    skipped = (work/"data/processed/spoilt_skipped.csv").read_text().splitlines()
+    assert skipped[:2] == ["path,reason", "spoilt/notes.txt,not audio"] and skipped[2].startswith("spoilt/3_s1x000_0.wav,") and len(skipped) == 3
     shutil.copy(work/"data/test/voices/3_s1x000_0.wav", work/"spoilt")   # mended, it is no longer listed
+    (work/"spoilt/notes.txt").unlink()
     assert run("audiomnist", *arguments, cwd=work)[0] == 0 and not (work/"data/processed/spoilt_skipped.csv").exists()
 
 
@@ -272,14 +274,15 @@ def test_paths_at_home_and_empty_ones(tmp_path, run):
     assert code == 2 and "the path is empty" in error
 
 
-def test_a_terminated_command_cleans_up(tmp_path):
+@pytest.mark.parametrize("how, code, said", [(signal.SIGTERM, 143, ""), (signal.SIGINT, 130, "audiomnist: interrupted; the same command goes on")])
+def test_a_stopped_command_cleans_up(tmp_path, how, code, said):
     command = [Path(sys.executable).with_name("audiomnist"), "synth", "--to", "voices", "--speakers", "900", "--takes", "50", "--jobs", "1"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while not list(tmp_path.glob(".voices.unfinished/*.wav")):
-        assert process.poll() is None, "it ended before it could be terminated"
+        assert process.poll() is None, "it ended before it could be stopped"
         time.sleep(0.01)
-    process.terminate()
-    assert process.wait(60) == 143
+    process.send_signal(how)
+    assert said in process.communicate(timeout=60)[1] and process.returncode == code
     assert not (tmp_path/".voices.lock").exists() and not [p for p in tmp_path.glob(".voices.unfinished/*") if p.is_dir()]
 
 
