@@ -427,6 +427,12 @@ class AugmentConfig(Settings):
     mask_frames: int = Field(16, ge=0, le=10000, description="widest stripe, frames")
     mixup: float = Field(0, ge=0, le=10, description="two recordings blended, by a part drawn from Beta(mixup, mixup)")
 
+    @property
+    def unused(self) -> dict[str, str]:
+        "Settings that are not at their default but change nothing, and what would have to be set as well"
+        needs = dict(noise_part="noise", babble_part="babble", gate_part="gate", band_part="band", mask_bands="masks", mask_frames="masks")
+        return {name: switch for name, switch in needs.items() if getattr(self, name) != type(self).model_fields[name].default and not getattr(self, switch)}
+
 # %% ../nbs/00_config.ipynb #120bd04e
 class TrainConfig(Settings):
     "All that decides what a training run gives."

@@ -6,11 +6,12 @@
 __all__ = ['RATES', 'BY_THREADS', 'IN_MEMORY', 'VERSION', 'read_audio', 'fix_length', 'one_thread', 'resample_all', 'resample',
            'pre_emphasise', 'trim_silence', 'centred', 'mel_of', 'hz_of', 'mel_filters', 'band_centres', 'warped_bands',
            'FeatureExtractor', 'delta', 'features_of', 'drawing', 'plot_features', 'librosa_features', 'CMVN',
-           'Dataset', 'join', 'load_joined', 'short_turns', 'stays_here', 'found_anywhere', 'by_threads', 'by_workers',
-           'extract_features', 'extract']
+           'leave_memory', 'Dataset', 'join', 'load_joined', 'short_turns', 'stays_here', 'found_anywhere',
+           'by_threads', 'by_workers', 'extract_features', 'extract']
 
 # %% ../nbs/00_features.ipynb #a4970489
-import contextlib, hashlib, json, math, os, struct, sys, tempfile, zipfile
+import contextlib, hashlib, json, math, mmap, os, struct, sys, tempfile, zipfile
+from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -66,7 +67,9 @@ def _read(path: str | Path) -> tuple[np.ndarray, int]:
     try:
         with soundfile.SoundFile(path) as file:
             if file.frames > 2**40: raise InputError(f"{path}: its header doesn't tell its length, as after streaming; write it anew, or convert it to WAV")
-            waveform, sr, promised = file.read(dtype="float32", always_2d=True)[:, 0], file.samplerate, file.frames
+            sr, promised = file.samplerate, file.frames
+            waveform = file.read(promised, dtype="float32", always_2d=True)[:, 0]   # told how much, also where it can't jump to the end and back
+    except MemoryError as e: raise InputError(f"{path}: its header promises {promised} samples, for which there is no room; write it anew, or convert it to WAV") from e
     except soundfile.LibsndfileError as e: raise InputError(f"{path}: not readable as sound ({e.error_string.rstrip('.')}){'' if path.suffix.lower() in audio_suffixes() else '; convert it to WAV or FLAC'}") from e
     if sr not in RATES: raise InputError(f"{path}: its sampling rate of {sr} Hz can't be right")
     if len(waveform) + 1152*(path.suffix.lower() == ".mp3") < promised or _is_cut(path): raise InputError(f"{path}: the file is cut short")
@@ -88,7 +91,8 @@ def _checked(waveform: np.ndarray, source="waveform") -> np.ndarray:
     "The waveform itself, if features can be made of it"
     if waveform.ndim != 1: raise InputError(f"{source}: expected (n_samples,), got {waveform.shape}")
     if len(waveform) == 0: raise InputError(f"{source}: it has no samples")
-    if not np.isfinite(waveform).all(): raise InputError(f"{source}: it holds NaN or infinite samples")
+    if not np.isfinite(peak := abs(waveform).max()): raise InputError(f"{source}: it holds NaN or infinite samples")
+    if peak > 1e6: raise InputError(f"{source}: its samples go up to {peak:.0e}, where 1 is full scale; scale them")
     return waveform
 
 # %% ../nbs/00_features.ipynb #20c8f97a
@@ -137,13 +141,13 @@ def _resampled(waveforms: list[np.ndarray], sr: int, target_sr: int) -> list[np.
         return [by_soxr(*pair) for pair in zip(waveforms, lengths)]
     n_in, n_out, context_in, context_out, spectrum = _FILTERS[rates]
     step_in, step_out = n_in - 2*context_in, n_out - 2*context_out
-    starts = [0, *accumulate(-(-(n + context_out)//step_out) for n in lengths)]   # each one's first block, with silence before the next one's
+    starts = [0, *accumulate(-(-(n + 2*context_out)//step_out) for n in lengths)]   # each one's first block; no block holds samples of two, whose last bits would then depend on one another
     padded = np.zeros(starts[-1]*step_in + 2*context_in, np.float32)
-    for waveform, start in zip(waveforms, starts): padded[start*step_in + context_in:][:len(waveform)] = waveform
+    for waveform, start in zip(waveforms, starts): padded[start*step_in + 2*context_in:][:len(waveform)] = waveform
     blocks = torch.from_numpy(padded).unfold(0, n_in, step_in)
     with one_thread(): parts = [torch.fft.irfft(torch.fft.rfft(part)[:, :len(spectrum)]*spectrum, n_out)[:, context_out:-context_out] for part in blocks.split(512)]
     samples = torch.cat(parts).flatten().numpy()
-    result = [samples[start*step_out:][:n] for start, n in zip(starts, lengths)]
+    result = [samples[start*step_out + context_out:][:n] for start, n in zip(starts, lengths)]
     for waveform, made in zip(waveforms, result):
         made *= _unit(waveform)
         made[int(len(waveform)*target_sr/sr + 0.5):] = 0   # what soxr leaves out
@@ -491,7 +495,23 @@ class CMVN(nn.Module):
         if not self.variance: return x
         variance = own*x.square().mean(axes, keepdim=True) if own else 0
         if own < 1: variance = variance + (1 - own)*(self.square - 2*mean*self.mean + mean.square())
-        return x/variance.clamp(min=1e-6).sqrt()
+        least = (1e-6*mean.square()).clamp(1e-30, 1e-6)   # mel powers and quiet waveforms vary by little
+        return x/torch.maximum(variance, least).sqrt()
+
+# %% ../nbs/00_features.ipynb #704c2f56
+def leave_memory(
+    x: np.ndarray,   # an array, or one on the disk, which fills memory as it is written or read
+) -> None:
+    "Let an array made on the disk leave memory; what is in it stays."
+    if isinstance(x, np.memmap) and x.mode == "w+" and hasattr(mmap, "MADV_DONTNEED"): x._mmap.madvise(mmap.MADV_DONTNEED)
+
+def _write_array(file, x: np.ndarray) -> None:
+    "What `np.save` writes, part by part"
+    np.lib.format.write_array_header_1_0(file, dict(descr=np.lib.format.dtype_to_descr(x.dtype), fortran_order=False, shape=x.shape))
+    step = max(1, 2**24//max(1, x[:1].nbytes))
+    for i in range(0, len(x), step):
+        file.write(x[i:i + step].tobytes())
+        leave_memory(x)
 
 # %% ../nbs/00_features.ipynb #4aa30e6c
 @dataclass(frozen=True)
@@ -541,7 +561,9 @@ class Dataset:
         path = Path(path)
         if path.suffix != ".npz": path = path.with_name(f"{path.name}.npz")
         arrays = dict(x=self.x, y=self.y, made=json.dumps(self.made), speaker=self.speaker, path=self.path, varied=self.varied, config=self.config and self.config.model_dump_json())
-        with replacing(path) as new: np.savez(new, **{key: array for key, array in arrays.items() if array is not None})
+        with replacing(path) as new:
+            np.savez(new, **{key: array for key, array in arrays.items() if array is not None and key != "x"})
+            with zipfile.ZipFile(new, "a") as archive, archive.open("x.npy", "w", force_zip64=True) as file: _write_array(file, self.x)
         return path
 
     @classmethod
@@ -579,7 +601,8 @@ def join(
     about = {name: about for d in datasets for name, about in d.made.get("speakers", {}).items()}
     digests, path = [d.digest for d in datasets], both("path")
     if path is None and len(set(digests)) < len(datasets):   # rows get names, so that those given twice are known
-        path = np.concatenate([[f"{digest}:{row}" for row in range(len(d))] if d.path is None else d.path for digest, d in zip(digests, datasets)])
+        names = {digest: [f"{digest}:{row}" for row in range(len(d))] for digest, d in zip(digests, datasets)} | {digest: d.path for digest, d in zip(digests, datasets) if d.path is not None}
+        path = np.concatenate([names[digest] for digest in digests])
     made = dict(joined=[dict(digest=digest) | {key: value for key, value in d.made.items() if key != "speakers"} for digest, d in zip(digests, datasets)]) | (dict(speakers=about) if about else {})
     varied = [np.zeros(len(d), bool) if d.varied is None else d.varied for d in datasets]
     config = first.config if all(d.config for d in datasets) else None
@@ -662,10 +685,12 @@ def _leave_out(problems: Iterable[str], strict: bool = False) -> None:
 
 def _read_chunk(recordings: list[Recording], extractor: FeatureExtractor, strict: bool) -> tuple[np.ndarray, list[Recording], dict[Recording, str]]:
     "Features of the readable recordings, those recordings, and what is wrong with the others"
-    sr, waveforms, sounds, n, kept, wrong = extractor.config.resampling_rate, [], [], 0, [], {}
+    sr, features, waveforms, sounds, n, kept, wrong = extractor.config.resampling_rate, [], [], [], 0, [], {}
     with one_thread():   # others are at work on the other cores, and a chunk is small
         for recording in recordings:
-            if n > 2**20: waveforms, sounds, n = waveforms + resample_all(sounds, sr), [], 0   # so many samples at once are quick
+            if n > 2**20:   # so many samples at once are quick
+                waveforms, sounds, n = waveforms + resample_all(sounds, sr), [], 0
+                if sum(map(len, waveforms)) > 2**22: features, waveforms = [*features, features_of(waveforms, extractor)], []   # and of more, memory would grow
             try: sounds.append(_read(recording.path))
             except (InputError, OSError) as e:
                 if strict: raise
@@ -675,7 +700,7 @@ def _read_chunk(recordings: list[Recording], extractor: FeatureExtractor, strict
                 samples = sounds[-1][0]
                 n += len(samples)
                 if not samples[::100].any() and not samples.any(): logger.warning("%s: nothing but silence in its first channel", recording.path)   # most are known from a few samples
-        return features_of(waveforms + resample_all(sounds, sr), extractor), kept, wrong
+        return np.concatenate([*features, features_of(waveforms + resample_all(sounds, sr), extractor)]), kept, wrong
 
 # %% ../nbs/00_features.ipynb #5e1f9a7c
 def stays_here() -> bool:
@@ -695,8 +720,16 @@ def by_threads(
     jobs: int,      # threads; -1: all cores
 ):                  # yields what it gives, in this order
     "Work that lets go of Python's lock, by threads with one torch thread each. Stopped, it ends what has begun."
-    pool = ThreadPoolExecutor(cpu_count() if jobs < 0 else jobs)   # joblib's threads look for results every 10 ms
-    with one_thread(), short_turns(), pool: yield from pool.map(lambda chunk: function(chunk, *same), chunks)
+    jobs = cpu_count() if jobs < 0 else jobs
+    with one_thread(), short_turns(), ThreadPoolExecutor(jobs) as pool:   # joblib's threads look for results every 10 ms
+        begun = deque()
+        try:
+            for chunk in chunks:
+                if len(begun) == 4*jobs: yield begun.popleft().result()   # no more at once, whatever becomes of the results
+                begun.append(pool.submit(function, chunk, *same))
+            while begun: yield begun.popleft().result()
+        finally:
+            for work in begun: work.cancel()
 
 def by_workers(
     function,       # called with each of these and what is the same for all
@@ -706,8 +739,8 @@ def by_workers(
 ):                  # yields what it gives, in this order
     "The same by joblib's processes, or by a cluster's."
     calls = [delayed(function)(chunk, *same) for chunk in chunks]
-    if get_active_backend()[0].supports_return_generator: return Parallel(jobs, return_as="generator")(calls)
-    return (made for i in range(0, len(calls), 64) for made in Parallel(jobs)(calls[i:i + 64]))   # Ray answers when all that it was given is done
+    how = "generator" if get_active_backend()[0].supports_return_generator else "list"   # Ray answers when all that it was given is done
+    for i in range(0, len(calls), 128): yield from Parallel(jobs, return_as=how)(calls[i:i + 128])   # as above, no more at once
 
 # %% ../nbs/00_features.ipynb #8e362dff
 BY_THREADS = 50_000   # recordings, done by threads before other processes would have started
@@ -728,7 +761,7 @@ def _read_all(recordings: list[Recording], extractor: FeatureExtractor, jobs: in
             yield features, readable, wrong
 
 # %% ../nbs/00_features.ipynb #174ef5fa
-IN_MEMORY = 2*2**30   # bytes; larger arrays lie on the disk
+IN_MEMORY = 2**29   # bytes; larger arrays lie on the disk
 
 # %% ../nbs/00_features.ipynb #fdec7989
 def _room_for(n: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -756,12 +789,13 @@ def extract_features(
         for features, readable, problems in _read_all(recordings, extractor, jobs, strict):
             x[len(kept):len(kept) + len(readable)] = features
             kept += readable; wrong |= problems
+            leave_memory(x)
         x = x[:len(kept)]
     if not kept: raise InputError(f"none of {len(wrong)} recordings can be read: {next(iter(wrong.values()))}" if wrong else "no recordings given")
     return x, kept, wrong
 
 # %% ../nbs/00_features.ipynb #498d2120
-VERSION = 3
+VERSION = 4
 
 # %% ../nbs/00_features.ipynb #ac771626
 def _known_or_read(recordings: list[Recording], extractor: FeatureExtractor, jobs: int, strict: bool, path: str | Path):
@@ -783,7 +817,9 @@ def _known_or_read(recordings: list[Recording], extractor: FeatureExtractor, job
             for r, problem in (problems | changed).items(): wrong |= {twin: problem.replace(str(r.path), str(twin.path)) for twin in new[digests[r]]}   # of the same content
         kept = [r for r in recordings if r not in wrong]
         x = _room_for(len(kept), extractor.config.shape)
-        for row, recording in zip(x, kept): row[...] = cache.get(digests[recording])
+        for i, recording in enumerate(kept):
+            x[i] = cache.get(digests[recording])
+            if i % 1000 == 0: leave_memory(x)
     return x, kept, wrong
 
 # %% ../nbs/00_features.ipynb #f79f1c67

@@ -87,6 +87,7 @@ def _warn_of_unlike(records: pd.DataFrame) -> None:
     for (name, result), runs in records.groupby(["name", "result"]):
         settings = runs.settings.dropna().tolist() if len(runs) > 1 else []
         if differ := sorted({key for other in settings for key in _changed(settings[0], other)} - {"split_seed"}): problems[f"{name}: its seeds differ in more than the seed: {', '.join(differ)}"] = None
+        if result != "validation" and runs.tested.nunique() > 1: problems[f"{name}: its seeds were tested on different speakers ({result})"] = None
         if runs.recordings.nunique() > 1: problems[f"{name}: its seeds were tested on different numbers of recordings ({result})"] = None
         if runs.seed.dropna().duplicated().any(): problems[f"{name}: more than one run has the same seed ({result})"] = None
     for problem in problems: logger.warning(problem)

@@ -72,7 +72,7 @@ def read_folds(
     if not Path(path).is_file(): raise FileNotFoundError(f"{path}: no such file of folds")
     try: table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     except ValueError as e: raise InputError(f"{path}: not readable as CSV: {e}") from e   # pandas' own errors are ValueErrors
-    return check_folds(table, path, roles)
+    return check_folds(table.rename(columns=str.strip).apply(lambda column: column.str.strip()), path, roles)
 
 # %% ../nbs/02_train.ipynb #3f2ef627
 @dataclass(frozen=True)
@@ -603,17 +603,19 @@ def train(
     if not 0 <= dataset.y.min() <= dataset.y.max() < classes:
         raise InputError(f"model.layers.output_size is {classes}, but the dataset has labels {dataset.y.min()} to {dataset.y.max()}")
     train_rows, valid_rows = rows or split_rows(dataset, config)
+    split = "the given rows" if rows else config.split
     if not len(valid_rows): raise InputError("nothing is left for validation: of those speakers, the dataset has only varied copies; join it with their recordings")
     network = build(config.model, dataset.x.shape[1:], config.seed, dataset.config)
     if missing := sorted({*range(classes)} - {*dataset.y[train_rows].tolist()}): logger.warning("the training part has no recordings of %s", ", ".join(map(str, missing)))
     if config.model.unused: logger.warning("model: %s %s nothing in a network of type %s", " and ".join(config.model.unused), "changes" if len(config.model.unused) == 1 else "change", config.model.type)
+    for setting, switch in config.augment.unused.items(): logger.warning("augment: %s changes nothing without %s", setting, switch)
     logger.info("experiment %s on %r (digest %s): %s", config.experiment, dataset, dataset.digest, config.model_dump_json())
-    logger.info("training on %d recordings, validation on %d, split by %s", len(train_rows), len(valid_rows), config.split)
+    logger.info("training on %d recordings, validation on %d, split by %s", len(train_rows), len(valid_rows), split)
     history = fit(network, dataset[train_rows], dataset[valid_rows], config, folder, on_epoch)
     network.load_state_dict(stored(network.state_dict(), config.model.precision))   # what is tested is what the file will hold
     best = int(history.index[np.isfinite(history.valid_loss)][-1] if config.keep == "last" else history.valid_loss.idxmin())
     made = dict(training=config.model_dump(), data=dict(digest=dataset.digest, recordings=len(dataset), **dataset.made))
-    metrics = dict(experiment=config.experiment, split=config.split, epoch=best, epochs_run=len(history),
+    metrics = dict(experiment=config.experiment, split=split, epoch=best, epochs_run=len(history),
                    **history.loc[best].drop("seconds").to_dict(), seconds_per_epoch=round(float(history.seconds.median()), 3),
                    training_recordings=len(train_rows), validation_recordings=len(valid_rows), device=str(pick_device(config.device)), processes=int(os.environ.get("WORLD_SIZE", 1)))
     if dataset.speaker is not None:

@@ -103,6 +103,10 @@ class TuneConfig(Settings):
     @model_validator(mode="after")
     def _can_be_made(self):
         if moved := {"split", "split_seed", "eval_split", "eval_speakers", "fold"} & self.search.keys(): raise ValueError(f"search: {min(moved)} would measure each trial on other recordings; set it in base")
+        meant = {}
+        for name in self.search: meant.setdefault(ALIASES.get(name, name), []).append(name)
+        for names in meant.values():
+            if len(names) > 1: raise ValueError(f"search: {' and '.join(names)} are the same setting; keep one of them")
         self.sampler.make("samplers", seed=self.seed)
         self.pruner.make("pruners")
         return self

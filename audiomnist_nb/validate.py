@@ -427,8 +427,9 @@ def validate(
     if adapt: batch_norms(build(config.model, dataset.x.shape[1:], features=dataset.config))
     if wrong := [seed for seed in seeds if not str(seed).isdecimal() or int(seed) >= 2**32]: raise InputError(f"seeds: {wrong[0]!r} given; expected whole numbers from 0 on, below 2**32")
     for fold in folds: _check_fold(fold, labelled, classes, target)
-    if config.eval_speakers is not None: logger.warning("eval_speakers: %s changes nothing here: the folds say who validates", config.eval_speakers)
-    config, results, todo = _with_outputs(config, len(classes)), {}, {}
+    for setting, usual in (("eval_speakers", None), ("split", "speaker"), ("fold", None)):
+        if getattr(config, setting) != usual: logger.warning("%s: %s changes nothing here: the folds say who validates (a file of folds is given as the protocol)", setting, getattr(config, setting))
+    config, results, todo = _with_outputs(config.model_copy(update=dict(split="speaker", fold=None)), len(classes)), {}, {}
     for fold, seed in product(folds, dict.fromkeys(map(int, seeds))):
         settings, key = config.model_copy(update=dict(seed=seed)), (fold.name, seed)
         asked, place = _asked(labelled, settings, fold, conditions, adapt), folder and Path(folder)/f"{fold.name}_seed{seed}"
