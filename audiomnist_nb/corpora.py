@@ -107,16 +107,16 @@ def _files(folder: Path) -> tuple[list[Path], list[Path]]:
 # %% ../nbs/00_corpora.ipynb #a5c3a7d9
 def read_speakers(
     path: str | Path,   # AudioMNIST's audioMNIST_meta.txt: JSON, a dictionary for each speaker
-) -> dict[str, dict]:   # speaker -> gender, accent, native_speaker (bool), age (int, None where none is plausible)
+) -> dict[str, dict]:   # speaker -> gender, accent, native_speaker (bool), age (int); None where none is told, or none that is plausible
     "What a corpus says about its speakers; raises `InputError` for a file that is no such table."
-    try: table = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as e: raise InputError(f"{path}: not readable as JSON ({e})") from e
+    try: table = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as e: raise InputError(f"{path}: not readable as JSON ({e})") from e
     if not isinstance(table, dict) or not all(isinstance(about, dict) for about in table.values()): raise InputError(f"{path}: expected a dictionary for each speaker")
     def known(about):
-        age = str(about.get("age", ""))
-        native = about.get("native speaker")
-        return dict(gender=about.get("gender"), accent=about.get("accent"), native_speaker=None if native is None else native == "yes",
-                    age=int(age) if age.isdigit() and 3 <= int(age) <= 110 else None)
+        said = {key: str(value).strip().lower() for key, value in about.items() if isinstance(value, (str, int, float))}
+        age = re.fullmatch(r"([0-9]{1,3})(\.0)?", said.get("age", ""))
+        return dict(gender=about.get("gender"), accent=about.get("accent"), native_speaker=dict(yes=True, true=True, no=False, false=False).get(said.get("native speaker")),
+                    age=int(age[1]) if age and 3 <= int(age[1]) <= 110 else None)
     return {name: known(about) for name, about in table.items()}
 
 # %% ../nbs/00_corpora.ipynb #30d58940
@@ -187,7 +187,7 @@ def scan(
     folder: str | Path,     # searched to any depth
     labelled: bool = True,  # only files whose digit is known; False: every sound file
     corrections: str | Path = None,   # table of wrong labels, see `correct`; none: data/corrections.csv, where it is there
-) -> Recordings:            # sorted by path; `.left_out` says which files are not in it and why, `.speakers` what AudioMNIST's table says
+) -> Recordings:            # sorted by path; `.left_out` says which files are not in it and why, `.speakers` what AudioMNIST's table in it says
     "Find the recordings in a folder; raises `InputError` if there are none."
     folder = Path(folder)
     if not folder.exists(): raise FileNotFoundError(f"{folder}: no such folder")
@@ -196,8 +196,11 @@ def scan(
     files, closed = _files(folder)
     if closed: found.left_out["folders that can't be opened"] = closed
     for path in files:
-        if path == folder/"audioMNIST_meta.txt": found.speakers = read_speakers(path)
-        elif reason := _reason_to_skip(path, folder, labelled): found.left_out.setdefault(reason, []).append(path)
+        reason = _reason_to_skip(path, folder, labelled)
+        if path.name == "audioMNIST_meta.txt" and reason != "hidden":
+            try: found.speakers |= read_speakers(path)
+            except (InputError, OSError) as e: logger.warning("%s; what it tells of the speakers is left out", _printable(e))
+        elif reason: found.left_out.setdefault(reason, []).append(path)
         elif (recording := named(path, wrong)).digit is None and labelled: found.left_out.setdefault("its label is marked as wrong", []).append(path)
         else: found.append(recording)
     if not found:

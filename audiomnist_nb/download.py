@@ -6,7 +6,7 @@
 __all__ = ['SOURCES', 'Source', 'fetch', 'unpack', 'miscounts', 'verify', 'download']
 
 # %% ../nbs/00_download.ipynb #332887ea
-import hashlib, io, shutil, stat, time, zipfile, zlib
+import contextlib, errno, hashlib, io, math, re, shutil, stat, time, zipfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -44,14 +44,22 @@ class _TryAgain(Exception):
     def __init__(self, message: str, after: float = 0): super().__init__(message); self.after = after
 
 # %% ../nbs/00_download.ipynb #533a00bc
+def _number(text: str | None) -> int | None:
+    "The number that is a header's text, None where it is none"
+    return int(text) if re.fullmatch("[0-9]{1,18}", text or "") else None
+
 def _seconds(text: str | None) -> float:
     "What a Retry-After header asks for; a date or nothing is no number of seconds"
-    return min(float(text), 300) if text and text.isdigit() else 0
+    return min(_number(text) or 0, 300)
+
+def _size(file: Path) -> int:
+    "Bytes of a file, 0 where it isn't there"
+    return file.stat().st_size if file.exists() else 0
 
 # %% ../nbs/00_download.ipynb #02031a5e
 def _rest_of(url: str, part: Path, answer: requests.Response) -> int | None:
     "Where in the file the answer goes on, 0 for the beginning, None when all is there; raises what its status means"
-    have, code = part.stat().st_size if part.exists() else 0, answer.status_code
+    have, code = _size(part), answer.status_code
     span = answer.headers.get("Content-Range", "")
     if code == 416 and span == f"bytes */{have}": return None
     if code == 416 or code == 206 and not span.startswith(f"bytes {have}-"):
@@ -63,42 +71,42 @@ def _rest_of(url: str, part: Path, answer: requests.Response) -> int | None:
 
 # %% ../nbs/00_download.ipynb #02975f80
 def _transfer(url: str, part: Path) -> None:
-    "Ask for what is missing of `part`; raises `_TryAgain` or requests' errors where less came than promised"
-    have = part.stat().st_size if part.exists() else 0
+    "Ask for what is missing of `part`; raises `_TryAgain` or requests' errors where it isn't whole then"
+    have = _size(part)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with requests.get(url, headers=headers, stream=True, timeout=30) as answer:
         start = _rest_of(url, part, answer)
         if start is None: return
-        promised = int(answer.headers.get("Content-Length") or 0)
-        with open(part, "ab" if start else "wb") as file, tqdm(desc="download", total=start + promised if promised else None, initial=start, unit="B", unit_scale=True, delay=2) as bar:
+        total = _number(answer.headers.get("Content-Range", "").partition("/")[2] if answer.status_code == 206 else answer.headers.get("Content-Length"))
+        with open(part, "ab" if start else "wb") as file, tqdm(desc="download", total=total, initial=start, unit="B", unit_scale=True, delay=2) as bar:
             for block in answer.iter_content(2**14):
                 file.write(block)
                 bar.update(len(block))
-    if promised and part.stat().st_size < start + promised: raise _TryAgain("the connection ended early")
+    if _size(part) < total if total is not None else not zipfile.is_zipfile(part): raise _TryAgain("what came is no whole archive")
 
 # %% ../nbs/00_download.ipynb #b37188d3
 def fetch(
     url: str,             # http or https
     path: str | Path,     # where the file goes; beside it, what has come so far
-    attempts: int = 6,    # in a row without a single byte more
+    attempts: int = 6,    # in a row after which there is no more than before them
     wait: float = 1,      # after the first of them, s; each further one waits twice as long
 ) -> Path:                # the file
     "Download a file, going on where an earlier call stopped; raises `InputError` if it can't be had."
     path, tried, problem = Path(path), 0, None
     part = path.with_name(f"{path.name}.part")
     part.parent.mkdir(parents=True, exist_ok=True)
+    most = _size(part)
     while tried < attempts:
-        before = part.stat().st_size if part.exists() else 0
         try:
             _transfer(url, part)
             return part.replace(path)
         except (_TryAgain, requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as e: problem = e
         except requests.RequestException as e: raise InputError(f"{url}: {e}") from e   # an address that is none
-        tried = 0 if part.exists() and part.stat().st_size > before else tried + 1
+        most, tried = (_size(part), 0) if _size(part) > most else (most, tried + 1)
         if tried < attempts:
             logger.info("%s: %s; trying again", url, problem)
             time.sleep(max(wait*2**max(tried - 1, 0), getattr(problem, "after", 0)))
-    raise InputError(f"{url}: {problem}; tried {attempts} times. What has come is kept; the same command goes on from there")
+    raise InputError(f"{url}: {problem}; tried {attempts} times. What has come is kept; the same command goes on from there, or from the beginning where the server can't")
 
 # %% ../nbs/00_download.ipynb #30f69074
 def _place(member: zipfile.ZipInfo, archive: Path) -> PurePosixPath:
@@ -114,6 +122,7 @@ def unpack(
     folder: str | Path,    # new; gets the files
     inside: str,           # the folder, below the topmost one, whose files are wanted
     limit: int,            # most bytes of all of them together
+    files: int,            # most of them
 ) -> None:
     "Unpack a part of an archive; raises `InputError` for one that is damaged, too large, or not to be trusted."
     archive, folder = Path(archive), Path(folder)
@@ -124,12 +133,14 @@ def unpack(
             if not wanted: raise InputError(f"{archive}: there is no folder {inside!r} in it")
             total = sum(member.file_size for member, _ in wanted)
             if total > limit: raise InputError(f"{archive}: {total:,} bytes unpacked, expected {limit:,} at most; nothing was unpacked")
+            if len(wanted) > files: raise InputError(f"{archive}: {len(wanted):,} files, expected {files:,} at most; nothing was unpacked")
             for member, parts in tqdm(wanted, "unpacking", unit="file", delay=2):
                 path = folder.joinpath(*parts)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with file.open(member) as inner, open(path, "wb") as outer: shutil.copyfileobj(inner, outer)   # zipfile checks size and CRC
-    except (zipfile.BadZipFile, zlib.error, EOFError) as e: raise InputError(f"{archive}: the archive is damaged ({e})") from e
-    except RuntimeError as e: raise InputError(f"{archive}: the archive can't be unpacked ({e})") from e   # another compression, a password
+    except Exception as e:   # a damaged archive, another compression or a password raise about ten kinds
+        if isinstance(e, InputError) or getattr(e, "errno", None) not in (None, errno.EINVAL): raise   # of the disk
+        raise InputError(f"{archive}: can't be unpacked ({str(e) or type(e).__name__})") from e
 
 # %% ../nbs/00_download.ipynb #88ee13f4
 def _look(path: Path, name: str) -> tuple[str, str | None]:
@@ -165,6 +176,33 @@ def verify(
     found = miscounts(recordings, source) + [wrong for _, wrong in looked if wrong]
     return found + ([f"the digest of all files is {digest}, expected {source.digest}"] if source.digest not in (None, digest) else [])
 
+# %% ../nbs/00_download.ipynb #c9423092
+_FULL_OR_CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)   # what a user can mend
+
+@contextlib.contextmanager
+def _writing(folder: Path):
+    "A block in which a folder that is full or can't be written to is a user's mistake"
+    try: yield
+    except OSError as e:
+        if e.errno not in _FULL_OR_CLOSED: raise
+        raise InputError(f"{folder}: can't be written to ({e.strerror}); make room there, or choose another folder (--to)") from e
+
+def _amount(size: float, whole=math.ceil) -> str:
+    "A number of bytes for people, rounded up, or as `whole` does"
+    return f"{whole(size/1e8)/10:.1f} GB" if size >= 1e9 else f"{whole(size/1e6)} MB"
+
+# %% ../nbs/00_download.ipynb #caf08f65
+def _checked(archive: Path, new: Path, source: Source, url: str) -> list[str]:
+    "Unpack a corpus into the folder `new`, and what `verify` finds there; an archive from which none can be made is removed, which raises `InputError`"
+    try:
+        unpack(archive, new, source.inside, 2*source.size, 2*10*source.speakers*source.takes + 500)   # twice what is expected, and some notes beside it
+        return verify(new, source)
+    except Exception as e:
+        if getattr(e, "errno", None) in _FULL_OR_CLOSED: raise
+        archive.unlink(missing_ok=True)   # the next call shall not meet it again
+        why = str(e).removeprefix(f"{archive}: ").replace(str(new), new.name) or type(e).__name__
+        raise InputError(f"{url}: the archive is damaged, or not this corpus ({why}); it was removed, and the same command fetches it anew (--url: from another place)") from e
+
 # %% ../nbs/00_download.ipynb #30a0b7b5
 def download(
     corpus: str | Source,     # one of `SOURCES`, or a source of one's own
@@ -175,19 +213,17 @@ def download(
     if corpus not in SOURCES and isinstance(corpus, str): raise InputError(f"{corpus!r} is no corpus known here{nearest(corpus, SOURCES)} (there are: {', '.join(SOURCES)})")
     name, source = ("corpus", corpus) if isinstance(corpus, Source) else (corpus, SOURCES[corpus])
     target = Path(to)/name
-    if target.exists():
+    if target.exists() and (target.is_symlink() or not target.is_dir() or any(target.iterdir())):   # an empty folder is as good as none
         if found := miscounts(there := scan(target), source): logger.warning("%s: is there, but not as expected: %s", target, "; ".join(found[:5]))
         return there
     archive = target.with_name(f".{name}.zip")
-    with only_one(target.with_name(f".{name}.lock"), "download"):
+    with _writing(archive.parent), only_one(target.with_name(f".{name}.lock"), "download"):
         there = sum(file.stat().st_size for file in archive.parent.glob(f"{archive.name}*"))   # of an earlier call
         free, need = shutil.disk_usage(archive.parent).free, 2*source.size - there   # the archive and what is in it
-        if free < need: raise InputError(f"{archive.parent}: {free/1e9:.1f} GB are free, {need/1e9:.1f} GB are needed")
+        if free < need: raise InputError(f"{archive.parent}: {_amount(free, math.floor)} are free, {_amount(need)} are needed; make room there, or choose another folder (--to)")
         if not archive.exists(): fetch(url or source.url, archive)
         with replacing(target) as new:
-            try: unpack(archive, new, source.inside, 2*source.size)
-            except InputError: archive.unlink(); raise   # the next call shall not meet it again
-            found = verify(new, source)
+            found = _checked(archive, new, source, url or source.url)
             for one in found if len(found) <= 20 else [*found[:18], f"and {len(found) - 19} more differences, which audiomnist_nb.download.verify lists", found[-1]]: logger.warning("%s: %s", name, one)
         archive.unlink()
     return scan(target)
