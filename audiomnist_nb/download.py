@@ -198,7 +198,7 @@ def _checked(archive: Path, new: Path, source: Source, url: str) -> list[str]:
         unpack(archive, new, source.inside, 2*source.size, 2*10*source.speakers*source.takes + 500)   # twice what is expected, and some notes beside it
         return verify(new, source)
     except Exception as e:
-        if getattr(e, "errno", None) in _FULL_OR_CLOSED: raise
+        if getattr(e, "errno", None) in (*_FULL_OR_CLOSED, errno.EIO, errno.EMFILE, errno.ENFILE): raise   # of the machine
         archive.unlink(missing_ok=True)   # the next call shall not meet it again
         why = str(e).removeprefix(f"{archive}: ").replace(str(new), new.name) or type(e).__name__
         raise InputError(f"{url}: the archive is damaged, or not this corpus ({why}); it was removed, and the same command fetches it anew (--url: from another place)") from e
