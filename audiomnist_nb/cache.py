@@ -66,7 +66,7 @@ class FeatureCache:
     def __enter__(self): return self
     def __exit__(self, kind, e, *_):
         self.base.close()
-        if kind is sqlite3.DatabaseError: raise self._unreadable(e) from e
+        if kind in (sqlite3.DatabaseError, sqlite3.OperationalError): raise self._unreadable(e) from e   # what `_write` raises is neither
 
     def digest(self,
         path: Path,   # a file
@@ -102,4 +102,5 @@ class FeatureCache:
     ) -> np.ndarray:     # (*shape) float32
         "A recording's features."
         found, = self.base.execute("select x from features where settings = ? and digest = ?", (self.settings, digest)).fetchone()
-        return np.frombuffer(found, np.float32).reshape(self.shape)
+        try: return np.frombuffer(found, np.float32).reshape(self.shape)
+        except (TypeError, ValueError) as e: raise self._unreadable(e) from e

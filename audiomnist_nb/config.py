@@ -11,7 +11,8 @@ __all__ = ['logger', 'ALIASES', 'Probability', 'InputError', 'nearest', 'read_ya
            'at_home', 'provenance', 'changes', 'show_path', 'run_log']
 
 # %% ../nbs/00_config.ipynb #c7c8df44
-import ast, contextlib, ctypes, difflib, inspect, json, logging, os, re, shutil, subprocess, tempfile
+import ast, asyncio, contextlib, ctypes, difflib, inspect, json, logging, os, re, shutil, subprocess, tempfile, threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -234,6 +235,8 @@ def _between(least: float, most: float):
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 # %% ../nbs/00_config.ipynb #82a9dbe2
+_DRAWN_FOR = dict(speed_factor="speed", pitch_semitones="pitch", shift_seconds="shift", rt60="reverberation", snr="noise", noises="noise", gain_db="gain", clipped_percent="clipping", cutoff="band", codec_rate="codec")   # range -> the probability that it is drawn
+
 class WaveformAugmentConfig(Settings):
     "How copies of training recordings are varied: a probability for each transform, and the range its value is drawn from."
     copies: int = Field(0, ge=0, le=1000, description="varied copies of each training recording; 0: none")
@@ -257,6 +260,12 @@ class WaveformAugmentConfig(Settings):
     cutoff: _between(500, 20000) = Field((2000, 3800), description="highest frequency that passes, Hz")
     codec: Probability = Field(0, description="probability of a telephone's coding: a low sampling rate, 8 bits in mu-law")
     codec_rate: _between(4000, 16000) = Field((4000, 8000), description="its sampling rate, Hz")
+
+    @model_validator(mode="after")
+    def _drawn(self):
+        idle = [name for name, chance in _DRAWN_FOR.items() if not getattr(self, chance) and getattr(self, name) != type(self).model_fields[name].default]
+        if self.copies and idle: raise ValueError("; ".join(f"{name} changes nothing while {_DRAWN_FOR[name]}, its probability, is 0 (give one, such as {_DRAWN_FOR[name]}: 0.5)" for name in idle))
+        return self
 
 # %% ../nbs/00_config.ipynb #ec0fbacf
 def torch_class(
@@ -592,7 +601,9 @@ def check_place(
 ) -> None:
     "Raise `InputError` where a result can't go, before the work for it is done."
     path = Path(path)
-    above = next(p for p in path.absolute().parents if p.exists())
+    above = next(p for p in path.absolute().parents if os.path.exists(p))   # a name that is too long doesn't exist
+    for name in path.absolute().relative_to(above).parts:
+        if (n := len(os.fsencode(name))) > 200: raise InputError(f"{above}: expected a name of at most 200 bytes there, found one of {n}, {name[:20]}...; choose a shorter one")   # systems take 255, a temporary name beside it needs some
     if not above.is_dir(): raise InputError(f"{above}: expected a folder for {path.name}, found a file")
     if not os.access(above, os.W_OK): raise InputError(f"{above}: no permission to write {path.name} there")
     if path.exists() and path.is_dir() != folder: raise InputError(f"{path}: expected {'a folder' if folder else 'a file'}, found {'a file' if folder else 'a folder'}; remove it or choose another name")
@@ -615,6 +626,61 @@ def keep_memory() -> None:
         set_option(trim_threshold, 2**28)
         set_option(mmap_threshold, 2**25)   # the largest it takes
 
+# %% ../nbs/00_config.ipynb #966f3ae1
+_PATIENCE = 20   # seconds that a cluster may be without an answer, or without a worker, before that is told
+
+def _kind_at(address: str) -> str:
+    "What part of Dask answers at an address, such as Scheduler or Worker; Dask's own client would wait for another service for ever"
+    from distributed import Security, rpc
+    async def ask():
+        async with rpc(address, timeout="10s", connection_args=Security().get_connection_args("client")) as there: return (await there.identity())["type"]
+    try:
+        with ThreadPoolExecutor(1) as other: return other.submit(lambda: asyncio.run(asyncio.wait_for(ask(), _PATIENCE))).result()   # a notebook's thread already runs a loop
+    except asyncio.TimeoutError as e: raise TimeoutError(f"nothing for {_PATIENCE} s; is it another service's port, such as that of Dask's dashboard?") from e
+    except (OSError, ValueError): raise
+    except Exception as e: raise ValueError("another service does") from e   # its words, read as Dask's, may be anything
+
+# %% ../nbs/00_config.ipynb #19dc936f
+@contextlib.contextmanager
+def _watched(client):
+    "Meanwhile, say where the scheduler of a client of Dask has had no worker for a while, and when it has one again"
+    stopped = threading.Event()
+    def watch():
+        missing = 0   # looks in a row that found none
+        with contextlib.suppress(Exception):   # whether the scheduler is lost, the work tells
+            while not stopped.wait(_PATIENCE/10):
+                found = client.ncores()
+                if found and missing >= 10: logger.warning("backend: Dask's scheduler has a worker again")
+                missing = 0 if found else missing + 1
+                if missing == 10: logger.warning("backend: Dask's scheduler has had no worker for %g s; the work waits for one: start it, or interrupt", _PATIENCE)
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try: yield
+    finally:
+        stopped.set()
+        watcher.join(1)   # where the scheduler is lost, its answer may never come
+
+# %% ../nbs/00_config.ipynb #e0c37343
+@contextlib.contextmanager
+def _on_dask(address: str | None):
+    "The part of `on_cluster` that is Dask's"
+    import joblib
+    from joblib.parallel import get_active_backend
+    try:
+        from distributed import CancelledError, Client
+        from distributed.comm import CommClosedError
+    except ImportError: raise InputError("backend: dask is not installed; pip install 'audiomnist_nb[cluster]'") from None
+    try:
+        if address and (kind := _kind_at(address)) != "Scheduler": raise ValueError(f"a {kind.lower()} does")
+        client = Client(address, timeout="10s") if address else Client(dashboard_address=None)
+    except (OSError, ValueError) as e: raise InputError(f"address: no Dask scheduler answers at {address} ({e})") from e
+    with client, _watched(client), joblib.parallel_config(backend="dask"):
+        backend = get_active_backend()[0]
+        threads = backend.effective_n_jobs
+        backend.effective_n_jobs = lambda n_jobs: max(threads(n_jobs), 2)   # the work of a single one joblib would do here, and not there
+        try: yield
+        except (TimeoutError, CommClosedError, CancelledError) as e: raise InputError(f"backend: Dask's scheduler has no workers, or was lost ({e}); the same command goes on from the cache") from e
+
 # %% ../nbs/00_config.ipynb #2fd1fb32
 @contextlib.contextmanager
 def on_cluster(
@@ -622,23 +688,15 @@ def on_cluster(
     address: str = None,    # of Dask's scheduler (tcp://host:8786) or Ray's head node; none: workers started here
 ):
     "joblib's work inside the block is done by these workers; raises `InputError` if they can't be reached."
-    import joblib
     if backend not in (None, "dask", "ray"): raise InputError(f"backend: {backend!r} given; expected dask or ray{nearest(backend, ('dask', 'ray'))}")
+    if address is not None and not address.strip(): raise InputError(f"address: {address!r} given; expected one such as tcp://host:8786, or none at all for workers started here")
     if address and not backend: raise InputError(f"address: {address} given without a backend; expected dask or ray as well")
     if backend is None: yield
     elif backend == "dask":
-        try:
-            from distributed import CancelledError, Client
-            from distributed.comm import CommClosedError
-        except ImportError: raise InputError("backend: dask is not installed; pip install 'audiomnist_nb[cluster]'") from None
-        try: client = Client(address, timeout="10s") if address else Client(dashboard_address=None)
-        except (OSError, ValueError) as e: raise InputError(f"address: no Dask scheduler answers at {address} ({e})") from e
-        with client, joblib.parallel_config(backend="dask"):
-            try: yield
-            except (TimeoutError, CommClosedError, CancelledError) as e: raise InputError(f"backend: Dask's scheduler has no workers, or was lost ({e}); the same command goes on from the cache") from e
+        with _on_dask(address): yield
     else:
         try:
-            import ray
+            import joblib, ray
             from ray.util.joblib import register_ray
         except ImportError: raise InputError("backend: ray is not installed; pip install 'ray[default]'") from None
         try: ray.init(address, include_dashboard=None if address else False, log_to_driver=False)

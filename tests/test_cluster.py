@@ -1,8 +1,11 @@
-"The same extraction on a cluster of two workers, one of them killed while it works."
-import os, signal, subprocess, sys, threading, time
+"The same extraction on a cluster of two workers, one of them killed while it works; clusters that are not there, or lose all they have."
+import http.server, os, signal, socket, subprocess, sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from joblib import Parallel, delayed
 
+from audiomnist_nb import config as settings
 from audiomnist_nb.config import FeatureConfig, InputError, on_cluster
 from audiomnist_nb.corpora import scan, synthesize
 from audiomnist_nb.features import Dataset, extract
@@ -10,16 +13,23 @@ from audiomnist_nb.features import Dataset, extract
 distributed = pytest.importorskip("distributed")
 
 
+def start(*args):
+    "A part of Dask as a process of its own"
+    return subprocess.Popen([sys.executable, "-m", "distributed.cli." + args[0], *args[1:]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+WORKER = ("dask_worker", "--nthreads", "1", "--no-nanny", "--no-dashboard")
+
+
 @pytest.fixture
-def cluster(tmp_path):
-    "Address of a scheduler with two workers, each a process of its own"
-    file = tmp_path/"scheduler.json"
-    run = lambda *args: subprocess.Popen([sys.executable, "-m", "distributed.cli." + args[0], *args[1:]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    processes = [run("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))]
-    processes += [run("dask_worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-nanny", "--no-dashboard") for _ in range(2)]
+def cluster(request, tmp_path):
+    "Client of a scheduler with two workers, or as many as the test says, each a process of its own"
+    file, workers = tmp_path/"scheduler.json", getattr(request, "param", 2)
+    processes = [start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))]
+    processes += [start(*WORKER, "--scheduler-file", str(file)) for _ in range(workers)]
     try:
         with distributed.Client(scheduler_file=str(file), timeout="60s") as client:
-            client.wait_for_workers(2, timeout=60)
+            client.wait_for_workers(workers, timeout=60)
             yield client
     finally:
         for process in processes: process.kill()
@@ -63,6 +73,48 @@ def test_a_scheduler_that_is_lost_is_told(cluster, tmp_path):
     threading.Thread(target=lose_it, daemon=True).start()
     with pytest.raises(InputError, match="Dask's scheduler has no workers, or was lost"):
         with on_cluster("dask", address): extract(corpus, FeatureConfig(n_mfcc=20, padding=100))
+
+
+@pytest.mark.parametrize("cluster", [1], indirect=True)
+def test_a_single_worker_does_the_work_and_is_missed(cluster, monkeypatch, caplog):
+    monkeypatch.setattr(settings, "_PATIENCE", 1)
+    scheduler, told = cluster.scheduler.address, lambda message: " ".join(record.message for record in caplog.records).count(message)
+    def until_told(message):
+        ends = time.time() + 60
+        while not told(message):
+            assert time.time() < ends, message
+            time.sleep(0.05)
+    with on_cluster("dask", scheduler), ThreadPoolExecutor(1) as pool:
+        (worker,) = set(Parallel(-1)(delayed(os.getpid)() for _ in range(8)))
+        assert worker == int(next(iter(cluster.run(os.getpid).values()))) != os.getpid()
+        time.sleep(1.5)
+        assert not told("no worker")
+        os.kill(worker, signal.SIGKILL)
+        waiting = pool.submit(cluster.submit(abs, -1).result)
+        until_told("Dask's scheduler has had no worker for 1 s; the work waits for one: start it, or interrupt")
+        time.sleep(1.5)
+        assert told("no worker") == 1 and not waiting.done()
+        another = start(*WORKER, scheduler)
+        try:
+            assert waiting.result(60) == 1
+            until_told("Dask's scheduler has a worker again")
+        finally: another.kill()
+
+
+def test_a_port_of_something_else(cluster, monkeypatch):
+    monkeypatch.setattr(settings, "_PATIENCE", 1)
+    def refused(address, why):
+        with pytest.raises(InputError, match=f"no Dask scheduler answers at {address} .*{why}"):
+            with on_cluster("dask", address): pass
+    refused(next(iter(cluster.scheduler_info()["workers"])), "a worker does")
+    with socket.create_server(("127.0.0.1", 0)) as silent: refused(f"tcp://127.0.0.1:{silent.getsockname()[1]}", "nothing for 1 s; is it another service's port")
+    with socket.create_server(("127.0.0.1", 0)) as greeting:
+        threading.Thread(target=lambda: greeting.accept()[0].sendall(b"SSH-2.0-OpenSSH_9.6\r\n"), daemon=True).start()
+        refused(f"tcp://127.0.0.1:{greeting.getsockname()[1]}", "another service does")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as pages:
+        threading.Thread(target=pages.serve_forever, daemon=True).start()
+        refused(f"tcp://127.0.0.1:{pages.server_port}", "is it another service's port")
+        pages.shutdown()
 
 
 def test_an_address_where_nothing_is():
