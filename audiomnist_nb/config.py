@@ -7,11 +7,11 @@ __all__ = ['logger', 'ALIASES', 'Probability', 'InputError', 'nearest', 'read_ya
            'need_features', 'WaveformAugmentConfig', 'torch_class', 'TorchConfig', 'ActivationConfig',
            'OptimizerConfig', 'LayersConfig', 'ModelConfig', 'torch_scheduler', 'SchedulerConfig', 'AugmentConfig',
            'TrainConfig', 'listed', 'load_train_config', 'project_root', 'find_path', 'replacing', 'only_one',
-           'check_place', 'ending_workers', 'keep_memory', 'on_cluster', 'notebook_parameters', 'package_file',
-           'at_home', 'provenance', 'changes', 'show_path', 'run_log']
+           'check_place', 'ending_workers', 'end_with_parent', 'keep_memory', 'on_cluster', 'notebook_parameters',
+           'package_file', 'at_home', 'provenance', 'changes', 'show_path', 'run_log']
 
 # %% ../nbs/00_config.ipynb #c7c8df44
-import ast, asyncio, contextlib, ctypes, difflib, inspect, json, logging, os, re, shutil, subprocess, tempfile, threading
+import ast, asyncio, contextlib, ctypes, difflib, inspect, json, logging, os, re, shutil, subprocess, tempfile, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -616,6 +616,16 @@ def ending_workers(
     from joblib.externals.loky import get_reusable_executor
     try: yield from results
     finally: get_reusable_executor().shutdown(wait=True)
+
+# %% ../nbs/00_config.ipynb #876198c0
+@cache
+def end_with_parent() -> None:
+    "From here on a worker process ends when the one that started it is gone, also where that was killed and could not end it."
+    parent = os.getppid()
+    def watch():
+        while os.getppid() == parent: time.sleep(2)
+        os._exit(1)
+    threading.Thread(target=watch, daemon=True).start()
 
 # %% ../nbs/00_config.ipynb #9d1f0c12
 def keep_memory() -> None:

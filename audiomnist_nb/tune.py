@@ -23,7 +23,7 @@ from optuna.trial import TrialState
 from pydantic import Field, model_validator
 from tqdm import tqdm
 
-from .config import ALIASES, FeatureConfig, InputError, Settings, TrainConfig, at_home, ending_workers, find_path, load_train_config, logger, nearest, need_features, read_yaml, replacing, settings_from
+from .config import ALIASES, FeatureConfig, InputError, Settings, TrainConfig, at_home, end_with_parent, ending_workers, find_path, load_train_config, logger, nearest, need_features, read_yaml, replacing, settings_from
 from .corpora import Recording
 from .features import Dataset, FeatureExtractor, extract_features
 from .train import rows_digest, split_rows, train
@@ -301,7 +301,8 @@ def _count(study: optuna.Study, since: datetime) -> int:
 
 # %% ../nbs/02_tune.ipynb #ca5e6361
 def _work(config: TuneConfig, storage: str | Path, dataset: Dataset, silent: bool = False) -> None:
-    "Run trials until there are enough, whoever ran them"
+    "Run trials until there are enough, whoever ran them; silent: in a process of its own"
+    if silent: end_with_parent()
     study, since = open_study(config, storage, dataset), datetime.now()
     def log(study, trial): logger.info("trial %d: %s %s, %s", trial.number, trial.state.name.lower(), trial.value, trial.params)
     with tqdm(desc="trials", total=config.trials, initial=min(_count(study, since), config.trials), unit="trial", delay=2, disable=silent) as bar:

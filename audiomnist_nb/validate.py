@@ -22,7 +22,7 @@ from scipy.stats import norm, t as student_t
 from tqdm import tqdm
 
 from .adapt import answers_adapted, batch_norms
-from .config import InputError, TrainConfig, changes, ending_workers, find_path, logger, nearest, need_features, project_root, provenance, replacing, show_path
+from .config import InputError, TrainConfig, changes, end_with_parent, ending_workers, find_path, logger, nearest, need_features, project_root, provenance, replacing, show_path
 from .corpora import Recording
 from .features import Dataset, drawing, one_thread
 from .models import TrainedModel, build, log_probabilities, pick_device
@@ -231,6 +231,7 @@ def _run_fold(dataset: Dataset, config: TrainConfig, fold: Fold, classes: list[s
 # %% ../nbs/02_validate.ipynb #ceb20f19
 def _run_apart(*args) -> tuple:
     "`_run_fold` in a process of its own: one thread, no bars; after its two results, what was logged"
+    end_with_parent()
     kept, level = BufferingHandler(math.inf), logger.level   # never full
     logger.addHandler(kept)
     logger.setLevel(logging.INFO)
