@@ -277,7 +277,8 @@ def test_paths_at_home_and_empty_ones(tmp_path, run):
 @pytest.mark.parametrize("how, code, said", [(signal.SIGTERM, 143, ""), (signal.SIGINT, 130, "audiomnist: interrupted; the same command goes on")])
 def test_a_stopped_command_cleans_up(tmp_path, how, code, said):
     command = [Path(sys.executable).with_name("audiomnist"), "synth", "--to", "voices", "--speakers", "900", "--takes", "50", "--jobs", "1"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)   # what a shell starts in the background ignores it
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     while not list(tmp_path.glob(".voices.unfinished/*.wav")):
         assert process.poll() is None, "it ended before it could be stopped"
         time.sleep(0.01)
