@@ -6,9 +6,8 @@
 __all__ = ['COLUMNS', 'read_records', 'over_seeds', 'mean_sd', 'compare', 'what_changed', 'readable', 'plot_differences']
 
 # %% ../nbs/04_records.ipynb #511994fa
-import json, re
+import fnmatch, json, re
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pandas as pd
@@ -66,18 +65,19 @@ def read_records(
     "A row for each accuracy on record; the seeds of a cross-validation share one, with their standard deviation."
     folder, rows = Path(folder or project_root()/"reports"), []
     if not folder.is_dir(): raise InputError(f"{folder}: no such folder of records")
-    for run in sorted(path for path in folder.iterdir() if path.is_dir()):
+    runs = {path: re.sub(r"_seed\d+(?=_v\d+$|$)", "", path.name) for path in sorted(folder.iterdir()) if path.is_dir()}
+    for wanted in names:
+        if not fnmatch.filter(runs.values(), wanted): raise InputError(f"{wanted}: there is no record of that name{nearest(wanted, runs.values())}")
+    for run, name in runs.items():
+        if names and not any(fnmatch.fnmatchcase(name, wanted) for wanted in names): continue
         trained = _read(run/"metrics.json", _training) or {}
-        about = dict(name=re.sub(r"_seed\d+(?=_v\d+$|$)", "", run.name), seed=trained.get("seed"), seeds=1, settings=trained.get("settings"))
+        about = dict(name=name, seed=trained.get("seed"), seeds=1, settings=trained.get("settings"))
         for row in (trained, *(_read(path, _test) for path in sorted(run.glob("*/metrics.json")))):
             if not row or "accuracy" not in row: continue
             if row["weights"] and trained.get("weights", row["weights"]) not in (row["weights"], None): logger.warning("%s: left out, a test of other weights than the run on record; test again, or train with --report", show_path(run/row["result"]))
             else: rows.append(about | row)
     table = pd.DataFrame(rows, columns=[*COLUMNS]).dropna(subset="accuracy")
     if table.empty: raise InputError(f"{show_path(folder)}: no records; `audiomnist train --report` leaves one, so do `validate` and `infer --report`")
-    for wanted in names:
-        if not table.name.map(lambda name: fnmatchcase(name, wanted)).any(): raise InputError(f"{wanted}: there is no record of that name{nearest(wanted, table.name)}")
-    if names: table = table[table.name.map(lambda name: any(fnmatchcase(name, wanted) for wanted in names))]
     return table.astype(COLUMNS).sort_values(["name", "seed"], kind="stable", ignore_index=True)
 
 # %% ../nbs/04_records.ipynb #309d8095
