@@ -66,7 +66,7 @@ class FeatureCache:
     def __enter__(self): return self
     def __exit__(self, kind, e, *_):
         self.base.close()
-        if kind in (sqlite3.DatabaseError, sqlite3.OperationalError): raise self._unreadable(e) from e   # what `_write` raises is neither
+        if isinstance(e, sqlite3.DatabaseError): raise self._unreadable(e) from e
 
     def digest(self,
         path: Path,   # a file

@@ -68,7 +68,7 @@ def main(
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))   # so that workers end and nothing half-written is left
     try: app(args, prog_name="audiomnist")
     except SystemExit as e:
-        if e.code == 130: typer.echo("audiomnist: interrupted; the same command goes on from what is finished (train: from its checkpoint, if it keeps any)", err=True)
+        if e.code == 130: typer.echo("audiomnist: interrupted; the same command, given again, goes on from what is kept (download, synth, dataset, validate, tune; train with a checkpoint) or starts over", err=True)
         raise
     except Exception as e:
         from audiomnist_nb.config import InputError

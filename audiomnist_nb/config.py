@@ -516,7 +516,7 @@ def load_train_config(
 ) -> TrainConfig:
     "Training settings from a file, single ones replaced; raises `InputError` for unknown names."
     given = read_yaml(path) if path else {}
-    if "data" in given: raise InputError(f"{path}: the parameters of an experiment, not training settings; papermill takes them, as the file's first lines say")
+    if "data" in given: raise InputError(f"{path}: data is no training setting; a file of an experiment's parameters is given to papermill (papermill nbs/02_train.ipynb OUT.ipynb -f FILE), and a dataset to train as --data-path")
     values = settings_from(TrainConfig, given, str(path)).model_dump()   # a file's mistakes are told as the file's
     settings = _value(settings or {})
     if not isinstance(settings, dict): raise InputError(f"settings: {settings!r} given; expected settings by their full names, such as {{model.width: 0.5}}")
@@ -687,7 +687,7 @@ def _on_dask(address: str | None):
     with client, _watched(client), joblib.parallel_config(backend="dask"):
         backend = get_active_backend()[0]
         threads = backend.effective_n_jobs
-        backend.effective_n_jobs = lambda n_jobs: max(threads(n_jobs), 2)   # the work of a single one joblib would do here, and not there
+        backend.effective_n_jobs = lambda n_jobs: max(threads(n_jobs), 2)   # with a single worker, joblib would do the work in this process
         try: yield
         except (TimeoutError, CommClosedError, CancelledError) as e: raise InputError(f"backend: Dask's scheduler has no workers, or was lost ({e}); the same command goes on from the cache") from e
 

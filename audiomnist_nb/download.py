@@ -82,16 +82,17 @@ def _transfer(url: str, part: Path) -> None:
             for block in answer.iter_content(2**14):
                 file.write(block)
                 bar.update(len(block))
-    if _size(part) < total if total is not None else not zipfile.is_zipfile(part): raise _TryAgain("what came is no whole archive")
+    whole = zipfile.is_zipfile(part) if total is None else _size(part) >= total
+    if not whole: raise _TryAgain("what came is no whole archive")
 
 # %% ../nbs/00_download.ipynb #b37188d3
 def fetch(
     url: str,             # http or https
     path: str | Path,     # where the file goes; beside it, what has come so far
-    attempts: int = 6,    # in a row after which there is no more than before them
+    attempts: int = 6,    # in a row that bring nothing new
     wait: float = 1,      # after the first of them, s; each further one waits twice as long
 ) -> Path:                # the file
-    "Download a file, going on where an earlier call stopped; raises `InputError` if it can't be had."
+    "Download an archive (.zip), going on where an earlier call stopped; raises `InputError` if it can't be had."
     path, tried, problem = Path(path), 0, None
     part = path.with_name(f"{path.name}.part")
     part.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +140,7 @@ def unpack(
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with file.open(member) as inner, open(path, "wb") as outer: shutil.copyfileobj(inner, outer)   # zipfile checks size and CRC
     except Exception as e:   # a damaged archive, another compression or a password raise about ten kinds
-        if isinstance(e, InputError) or getattr(e, "errno", None) not in (None, errno.EINVAL): raise   # of the disk
+        if isinstance(e, (InputError, MemoryError)) or getattr(e, "errno", None) not in (None, errno.EINVAL): raise   # of the disk
         raise InputError(f"{archive}: can't be unpacked ({str(e) or type(e).__name__})") from e
 
 # %% ../nbs/00_download.ipynb #88ee13f4
@@ -198,7 +199,7 @@ def _checked(archive: Path, new: Path, source: Source, url: str) -> list[str]:
         unpack(archive, new, source.inside, 2*source.size, 2*10*source.speakers*source.takes + 500)   # twice what is expected, and some notes beside it
         return verify(new, source)
     except Exception as e:
-        if getattr(e, "errno", None) in (*_FULL_OR_CLOSED, errno.EIO, errno.EMFILE, errno.ENFILE): raise   # of the machine
+        if getattr(e, "errno", None) in (*_FULL_OR_CLOSED, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM) or isinstance(e, MemoryError): raise   # of the machine
         archive.unlink(missing_ok=True)   # the next call shall not meet it again
         why = str(e).removeprefix(f"{archive}: ").replace(str(new), new.name) or type(e).__name__
         raise InputError(f"{url}: the archive is damaged, or not this corpus ({why}); it was removed, and the same command fetches it anew (--url: from another place)") from e

@@ -68,7 +68,7 @@ def _read(path: str | Path) -> tuple[np.ndarray, int]:
         with soundfile.SoundFile(path) as file:
             if file.frames > 2**40: raise InputError(f"{path}: its header doesn't tell its length, as after streaming; write it anew, or convert it to WAV")
             sr, promised = file.samplerate, file.frames
-            waveform = file.read(promised, dtype="float32", always_2d=True)[:, 0]   # told how much, also where it can't jump to the end and back
+            waveform = file.read(promised, dtype="float32", always_2d=True)[:, 0]   # told how much, because soundfile can't find out for formats in which it can't jump, such as GSM
     except MemoryError as e: raise InputError(f"{path}: its header promises {promised} samples, for which there is no room; write it anew, or convert it to WAV") from e
     except soundfile.LibsndfileError as e: raise InputError(f"{path}: not readable as sound ({e.error_string.rstrip('.')}){'' if path.suffix.lower() in audio_suffixes() else '; convert it to WAV or FLAC'}") from e
     if sr not in RATES: raise InputError(f"{path}: its sampling rate of {sr} Hz can't be right")
@@ -136,7 +136,7 @@ def _resampled(waveforms: list[np.ndarray], sr: int, target_sr: int) -> list[np.
     "Waveforms of one rate at another"
     lengths, rates = [math.ceil(len(w)*target_sr/sr) for w in waveforms], (sr, target_sr)
     if rates not in _FILTERS: _FILTERS[rates] = _filter(*rates)
-    if _FILTERS[rates] is None or sum(lengths) > 2**22:
+    if _FILTERS[rates] is None or max(lengths) > 2**22:
         by_soxr = lambda w, n: fix_length(soxr.resample(w*_unit(w), sr, target_sr, quality="HQ"), n).astype(np.float32, copy=False)
         return [by_soxr(*pair) for pair in zip(waveforms, lengths)]
     n_in, n_out, context_in, context_out, spectrum = _FILTERS[rates]
@@ -159,8 +159,9 @@ def resample_all(
     target_sr: int,                         # the wanted one, Hz
 ) -> list[np.ndarray]:                      # each (ceil(n_samples*target_sr/sr),) float32
     "The waveforms at another rate, as `librosa.load` does it by soxr in its high quality."
-    made = {sr: iter(_resampled([w for w, rate in sounds if rate == sr], sr, target_sr)) for sr in {rate for _, rate in sounds} - {target_sr}}
-    return [next(made[sr]) if sr in made else w*_unit(w) for w, sr in sounds]
+    kinds = [None if sr == target_sr else (sr, len(w)*target_sr > 2**22*sr) for w, sr in sounds]   # long ones apart, so that what is beside them is done as ever
+    made = {kind: iter(_resampled([w for (w, _), other in zip(sounds, kinds) if other == kind], kind[0], target_sr)) for kind in {*kinds} - {None}}
+    return [next(made[kind]) if kind else w*_unit(w) for (w, _), kind in zip(sounds, kinds)]
 
 # %% ../nbs/00_features.ipynb #5da63707
 def resample(
@@ -334,10 +335,11 @@ class FeatureExtractor(nn.Module):
         valid = (torch.arange(self.n_frames(waveforms.shape[1]), device=waveforms.device) < frames[:, None])[:, None]
         x = self.mel_power(waveforms)*valid if c.feature == "mel" else self.log_mel(waveforms, valid)
         after = x.amax((1, 2), keepdim=True) - c.top_db if c.feature == "log_mel" else zero
+        if c.feature == "log_mel": x = torch.where(valid, x, after)   # to the last bit what `_padded` adds
         if c.feature == "mfcc":
             if c.aggregate_over_t is True and not c.deltas: return (self.dct*_aggregate(x, valid, False)[:, None]).sum(-1)   # that of the mean is the mean of all frames'
-            x = (self.dct @ x)*valid
-        rows = [(x, after)] + [(delta(x, order, frames)*valid, zero) for order in range(1, c.deltas + 1)]
+            x = torch.where(valid, self.dct @ x, zero)
+        rows = [(x, after)] + [(torch.where(valid, delta(x, order, frames), zero), zero) for order in range(1, c.deltas + 1)]
         if c.aggregate_over_t: return torch.cat([_aggregate(x, valid, c.aggregate_over_t == "mean_std") for x, _ in rows], 1)
         return torch.cat([_padded(x, after, c.padding) for x, after in rows], 1)
 
@@ -367,10 +369,10 @@ def delta(
 # %% ../nbs/00_features.ipynb #f657ca4c
 def _aggregate(x: torch.Tensor, valid: torch.Tensor, spread: bool) -> torch.Tensor:
     "Mean over time, and standard deviation where wanted: (batch, n_coef) or (batch, 2*n_coef)"
-    n = valid.sum(-1)
-    mean = (x*valid).sum(-1)/n
+    total, n = lambda x: (x*valid).sum(-1, dtype=torch.float64), valid.sum(-1)   # in doubles, so that no bit depends on how long others are
+    mean = (total(x)/n).float()
     if not spread: return mean
-    return torch.cat([mean, (((x - mean[..., None])*valid).square().sum(-1)/n).sqrt()], 1)
+    return torch.cat([mean, (total((x - mean[..., None]).square())/n).sqrt().float()], 1)
 
 # %% ../nbs/00_features.ipynb #2edb4062
 def _padded(x: torch.Tensor, after: torch.Tensor, n: int) -> torch.Tensor:
@@ -495,7 +497,7 @@ class CMVN(nn.Module):
         if not self.variance: return x
         variance = own*x.square().mean(axes, keepdim=True) if own else 0
         if own < 1: variance = variance + (1 - own)*(self.square - 2*mean*self.mean + mean.square())
-        least = (1e-6*mean.square()).clamp(1e-30, 1e-6)   # mel powers and quiet waveforms vary by little
+        least = (1e-6*mean.square()).clamp(max(1e-30, torch.finfo(x.dtype).tiny), 1e-6)   # mel powers and quiet waveforms vary by little
         return x/torch.maximum(variance, least).sqrt()
 
 # %% ../nbs/00_features.ipynb #704c2f56
@@ -740,7 +742,7 @@ def by_workers(
     "The same by joblib's processes, or by a cluster's."
     calls = [delayed(function)(chunk, *same) for chunk in chunks]
     how = "generator" if get_active_backend()[0].supports_return_generator else "list"   # Ray answers when all that it was given is done
-    for i in range(0, len(calls), 128): yield from Parallel(jobs, return_as=how)(calls[i:i + 128])   # as above, no more at once
+    for i in range(0, len(calls), 128): yield from Parallel(jobs, return_as=how)(calls[i:i + 128])   # no more at once, as in `by_threads`
 
 # %% ../nbs/00_features.ipynb #8e362dff
 BY_THREADS = 50_000   # recordings, done by threads before other processes would have started
@@ -795,7 +797,7 @@ def extract_features(
     return x, kept, wrong
 
 # %% ../nbs/00_features.ipynb #498d2120
-VERSION = 4
+VERSION = 5
 
 # %% ../nbs/00_features.ipynb #ac771626
 def _known_or_read(recordings: list[Recording], extractor: FeatureExtractor, jobs: int, strict: bool, path: str | Path):

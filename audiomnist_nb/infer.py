@@ -23,6 +23,12 @@ from .models import TrainedModel, load, log_probabilities
 from .reject import score_of, tempered
 
 # %% ../nbs/03_infer.ipynb #6dbcc741
+def _folder_of(recordings: list[Recording]) -> str:
+    "The folder that all of them are in"
+    folders = [r.path.absolute().parent for r in recordings]
+    try: return os.path.commonpath(folders)
+    except ValueError: return str(folders[0])   # on several drives
+
 @dataclass
 class Predictions:
     "What a model answered, recording by recording."
@@ -99,7 +105,7 @@ class Predictions:
     ) -> Path:                # the folder
         "Write predictions.csv and metrics.json, and cm.png where digits are known, into a report folder."
         folder = Path(folder)
-        asked = show_path(os.path.commonpath([r.path.absolute().parent for r in self.recordings]))
+        asked = show_path(_folder_of(self.recordings))
         try: before = json.loads((folder/"metrics.json").read_text(encoding="utf-8")); where, count = before.get("folder", asked), int(before["recordings"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError): where, count = asked, 0   # none, or none that says so
         if where != asked or count > len(self.recordings): logger.warning("%s: the report on %d recordings of %s is replaced by one on %d of %s", show_path(folder), count, where, len(self.recordings), asked)
@@ -119,8 +125,8 @@ class Predictions:
 def report_folder(
     model: str | Path,   # model folder
     data: str | Path,    # what it was asked about
-    adapt: bool = False, # whether it was adapted
-    reject: bool = False,   # whether it could give no answer
+    adapt: bool = False, # whether the network was adapted
+    reject: bool = False,   # whether it might reject recordings
 ) -> Path:
     "Where the report of that model on that data goes: reports/<model>/infer_<data>, with _adapted or _reject"
     data = Path(data).absolute()

@@ -72,7 +72,8 @@ def read_folds(
     if not Path(path).is_file(): raise FileNotFoundError(f"{path}: no such file of folds")
     try: table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     except ValueError as e: raise InputError(f"{path}: not readable as CSV: {e}") from e   # pandas' own errors are ValueErrors
-    return check_folds(table.rename(columns=str.strip).apply(lambda column: column.str.strip()), path, roles)
+    table = table.rename(columns=str.strip)
+    return check_folds(table.assign(**{key: table[key].str.strip() for key in ("fold", "role") if key in table}), path, roles)
 
 # %% ../nbs/02_train.ipynb #3f2ef627
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ __all__ = ['PLOTS', 'Dimension', 'OptunaConfig', 'TuneConfig', 'load_tune_config
            'best_features', 'save_best', 'plot_study']
 
 # %% ../nbs/02_tune.ipynb #543e990a
-import json, os
+import json, multiprocessing, os
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -301,8 +301,8 @@ def _count(study: optuna.Study, since: datetime) -> int:
 
 # %% ../nbs/02_tune.ipynb #ca5e6361
 def _work(config: TuneConfig, storage: str | Path, dataset: Dataset, silent: bool = False) -> None:
-    "Run trials until there are enough, whoever ran them; silent: in a process of its own"
-    if silent: end_with_parent()
+    "Run trials until there are enough, whoever ran them"
+    if multiprocessing.parent_process(): end_with_parent()   # in a process that was started for this
     study, since = open_study(config, storage, dataset), datetime.now()
     def log(study, trial): logger.info("trial %d: %s %s, %s", trial.number, trial.state.name.lower(), trial.value, trial.params)
     with tqdm(desc="trials", total=config.trials, initial=min(_count(study, since), config.trials), unit="trial", delay=2, disable=silent) as bar:

@@ -8,7 +8,7 @@ __all__ = ['DIGIT_GROUPS', 'GENDER_GROUPS', 'WOMEN', 'PROTOCOLS', 'TARGETS', 'lo
            'plot_speakers', 'plot_confusion', 'validate', 'validation_folder']
 
 # %% ../nbs/02_validate.ipynb #5adb815f
-import contextlib, io, json, logging, math, time
+import contextlib, io, json, logging, math, multiprocessing, time
 from dataclasses import dataclass, replace
 from itertools import product
 from logging.handlers import BufferingHandler
@@ -231,7 +231,7 @@ def _run_fold(dataset: Dataset, config: TrainConfig, fold: Fold, classes: list[s
 # %% ../nbs/02_validate.ipynb #ceb20f19
 def _run_apart(*args) -> tuple:
     "`_run_fold` in a process of its own: one thread, no bars; after its two results, what was logged"
-    end_with_parent()
+    if multiprocessing.parent_process(): end_with_parent()   # in a process of its own, and not in joblib's thread or a cluster's worker
     kept, level = BufferingHandler(math.inf), logger.level   # never full
     logger.addHandler(kept)
     logger.setLevel(logging.INFO)
@@ -429,7 +429,7 @@ def validate(
     if wrong := [seed for seed in seeds if not str(seed).isdecimal() or int(seed) >= 2**32]: raise InputError(f"seeds: {wrong[0]!r} given; expected whole numbers from 0 on, below 2**32")
     for fold in folds: _check_fold(fold, labelled, classes, target)
     for setting, usual in (("eval_speakers", None), ("split", "speaker"), ("fold", None)):
-        if getattr(config, setting) != usual: logger.warning("%s: %s changes nothing here: the folds say who validates (a file of folds is given as the protocol)", setting, getattr(config, setting))
+        if getattr(config, setting) != usual: logger.warning("%s: %s changes nothing here: the folds say who validates; a file of folds is given as the protocol", setting, getattr(config, setting))
     config, results, todo = _with_outputs(config.model_copy(update=dict(split="speaker", fold=None)), len(classes)), {}, {}
     for fold, seed in product(folds, dict.fromkeys(map(int, seeds))):
         settings, key = config.model_copy(update=dict(seed=seed)), (fold.name, seed)

@@ -274,7 +274,7 @@ def test_paths_at_home_and_empty_ones(tmp_path, run):
     assert code == 2 and "the path is empty" in error
 
 
-@pytest.mark.parametrize("how, code, said", [(signal.SIGTERM, 143, ""), (signal.SIGINT, 130, "audiomnist: interrupted; the same command goes on")])
+@pytest.mark.parametrize("how, code, said", [(signal.SIGTERM, 143, ""), (signal.SIGINT, 130, "audiomnist: interrupted; the same command, given again, goes on")])
 def test_a_stopped_command_cleans_up(tmp_path, how, code, said):
     command = [Path(sys.executable).with_name("audiomnist"), "synth", "--to", "voices", "--speakers", "900", "--takes", "50", "--jobs", "1"]
     heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)   # what a shell starts in the background ignores it
