@@ -226,17 +226,19 @@ def _validate(
     verbose: Verbose = False,
 ):
     "Cross-validation by speaker, recorded in reports/NAME_vVERSION/validate_PROTOCOL; run again, it resumes."
+    import contextlib
     from audiomnist_nb.config import find_path, listed, load_train_config, run_log, show_path
     from audiomnist_nb.features import load_joined
-    from audiomnist_nb.train import folds_of, write_folds
+    from audiomnist_nb.train import folds_of, rank, write_folds
     from audiomnist_nb.validate import make_folds, read_genders, validate, validation_folder
     config = load_train_config(config_path and find_path(config_path), name=name, version=version, model=model, optimizer=optimizer, lr=lr, epochs=epochs,
                                batchsize=batchsize, earlystop=earlystop, eval_split=eval_split, device=device)
     data = load_joined(data_path, speaker_block, data_config)
     table = make_folds(data, config, protocol, folds, listed(always_train), listed(valid_speakers), listed(test_speakers))
     rows, report = folds_of(table, data), validation_folder(config, protocol, target)
-    with run_log(report/"run.log", go_on=any(report.glob("*/metrics.json"))):
+    with contextlib.nullcontext() if rank() else run_log(report/"run.log", go_on=any(report.glob("*/metrics.json"))):
         validation = validate(data, config, rows, listed(seeds) or [config.seed], jobs, report, target, read_genders(find_path(genders)) if genders else None, conditions, adapt)
+        if rank(): return   # the first of several processes reports
         validation.save(report)
         write_folds(table, report/"split.csv")
     fitted = lambda row: f", adapted {row.adapted:.4f}" if adapt else ""
@@ -342,7 +344,7 @@ def _record(
     verbose: Verbose = False,
 ):
     "Use the microphone: say a digit and read the answer, or collect a test set (needs the extra `microphone`)."
-    from audiomnist_nb.config import find_path, show_path
+    from audiomnist_nb.config import check_place, find_path, project_root, show_path
     from audiomnist_nb.infer import Recogniser
     from audiomnist_nb.speak import answer, check_speaker, prompts, record_word, save_take, words
     device = int(device) if device and device.isdigit() else device
@@ -353,6 +355,7 @@ def _record(
         if not answers: typer.echo("nothing was heard: speak louder, or nearer")
         return
     speaker, wanted = check_speaker(speaker), prompts(takes, seed)
+    check_place((to or project_root()/"data/test")/speaker, folder=True)
     for number, digit in enumerate(wanted, 1):
         prompt = lambda: typer.echo(f"say: {digit}   ({number} of {len(wanted)})")   # only where there is a microphone
         while True:
@@ -373,8 +376,9 @@ def _export(
     verbose: Verbose = False,
 ):
     "Write a model as one ONNX file: waveform in, probabilities out, the features inside (needs the extra `export`)."
-    from audiomnist_nb.config import find_path, show_path
+    from audiomnist_nb.config import InputError, find_path, show_path
     from audiomnist_nb.export import ExportedModel, export_onnx
+    if model and folder: raise InputError("name one model folder, as an argument or as --model, not both")
     model = model or folder
     difference = export_onnx(model and find_path(model), to)
     typer.echo(f"{show_path(to)}: {to.stat().st_size/1e6:.2f} MB, waveforms at {ExportedModel(to).sample_rate} Hz; differs from torch by {difference:.0e} at most")

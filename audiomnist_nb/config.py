@@ -738,6 +738,8 @@ def notebook_parameters(
         if kind and value is not None:
             if type(value) not in (int, float) or kind is int and not float(value).is_integer(): raise InputError(f"{name}: {namespace[name]!r} given; expected a {'whole ' if kind is int else ''}number")
             namespace[name] = kind(value)
+        if declared[name] == "str" and type(namespace[name]) in (int, float): namespace[name] = str(namespace[name])   # papermill takes a name such as 2024 for a number
+        if name == "jobs" and value == 0: raise InputError("jobs: 0 given; expected 1 or more, or -1 for all cores")
         if declared[name] == "bool" and isinstance(given := namespace[name], str):   # papermill's -p gives text
             if given.lower() not in ("true", "false"): raise InputError(f"{name}: {given!r} given; expected true or false")
             namespace[name] = given.lower() == "true"

@@ -333,6 +333,7 @@ def synthesize(
     if folder.exists(): raise FileExistsError(f"{folder}: exists already; remove it or name another folder")
     if speakers < 1 or takes < 1: raise InputError(f"speakers and takes must be 1 or more, got {speakers} and {takes}")
     if seed < 0: raise InputError(f"seed: {seed} given; expected 0 or more")
+    if styles and engine == "espeak": raise InputError(f"styles: {styles} given; espeak-ng has its own voices, so name the engine neural or mbrola as well")
     can_say, called = lambda speaker, digit: True, lambda speaker, take: (f"{letter}{seed}x{speaker:03d}", take)
     match engine:                 # fails here, and once, where something is missing
         case "espeak": say, letter = _say_digit, "s"

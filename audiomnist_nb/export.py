@@ -236,7 +236,7 @@ def page(
 ) -> Path:                          # its index.html
     "Build the page; all or nothing."
     to = Path(to)
-    if to.exists() and not (to/"model.json").is_file(): raise InputError(f"{to}: exists and is no page of this project; name another folder")
+    if to.exists() and not all((to/name).is_file() for name in ("model.json", "page.js", "sound.js")): raise InputError(f"{to}: exists and is no page of this project; name another folder")
     runtime = Path(runtime or fetch_runtime())
     with replacing(to) as new:
         new.mkdir()

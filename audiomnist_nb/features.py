@@ -492,6 +492,7 @@ class CMVN(nn.Module):
         own = dict(train=0, bayes=x.shape[-1]/(x.shape[-1] + self.prior)).get(self.kind, 1)   # weight of the recording's own statistics
         axes = tuple(range(1, x.ndim)) if self.kind == "level" else (-1,)
         mean = own*x.mean(axes, keepdim=True) if own else 0
+        if self.kind == "clip": mean = mean + (x - mean).mean(axes, keepdim=True)   # of equal values, that value: its rounding would be blown up
         if own < 1: mean = mean + (1 - own)*self.mean
         x = x - mean
         if not self.variance: return x

@@ -103,3 +103,14 @@ def test_interrupted_together_they_go_on_together(folder):
 def test_what_a_team_can_not_do_is_said(folder, change, processes, message):
     (folder/"wrong.yml").write_text(SETTINGS.format(name="wrong").replace(*change))
     assert message in launch("-m", "audiomnist_nb.cli", "train", "--data-path", "data/processed/x.npz", "--config-path", "wrong.yml", cwd=folder, processes=processes, fails=True)
+
+
+def test_cross_validation_by_a_team(run, folder):
+    validate = lambda name, *more: ["validate", "--data-path", "data/processed/x.npz", "--config-path", f"{name}.yml", "--test-speakers", "s0x001,s0x002", *more]
+    for name in ("alone", "both"): (folder/f"{name}.yml").write_text(SETTINGS.format(name=name))
+    assert "side by side" in launch("-m", "audiomnist_nb.cli", *validate("both", "-j", "2"), cwd=folder, fails=True) and not list(folder.glob("reports/both_v010/**/metrics.json"))
+    code, alone, error = run("audiomnist", *validate("alone"), cwd=folder)
+    assert code == 0, error
+    printed = launch("-m", "audiomnist_nb.cli", *validate("both"), cwd=folder)
+    assert printed.replace("both", "alone").splitlines() == alone.splitlines()   # once, and the same
+    assert (folder/"reports/both_v010/validate_loso/run.log").read_text().count("accuracy") == (folder/"reports/alone_v010/validate_loso/run.log").read_text().count("accuracy")
