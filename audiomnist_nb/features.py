@@ -337,7 +337,7 @@ class FeatureExtractor(nn.Module):
         after = x.amax((1, 2), keepdim=True) - c.top_db if c.feature == "log_mel" else zero
         if c.feature == "log_mel": x = torch.where(valid, x, after)   # to the last bit what `_padded` adds
         if c.feature == "mfcc":
-            if c.aggregate_over_t is True and not c.deltas: return (self.dct*_aggregate(x, valid, False)[:, None]).sum(-1)   # that of the mean is the mean of all frames'
+            if c.aggregate_over_t is True and not c.deltas: return (self.dct*((x*valid).sum(-1)/valid.sum(-1))[:, None]).sum(-1)   # that of the mean is the mean of all frames'; summed frame by frame, as these lie in memory
             x = torch.where(valid, self.dct @ x, zero)
         rows = [(x, after)] + [(torch.where(valid, delta(x, order, frames), zero), zero) for order in range(1, c.deltas + 1)]
         if c.aggregate_over_t: return torch.cat([_aggregate(x, valid, c.aggregate_over_t == "mean_std") for x, _ in rows], 1)
