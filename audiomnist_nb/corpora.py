@@ -378,7 +378,7 @@ def _one_clip(say, path: Path, *args) -> None:
     with replacing(path) as new: say(new, *args)
 
 # %% ../nbs/00_corpora.ipynb #78d30a56
-# Kokoro's own letters: A = eɪ, I = aɪ, O = oʊ, Q = əʊ; the first of each digit is taken half of the time
+# Kokoro's own letters: A = eɪ, I = aɪ, O = oʊ, Q = əʊ; the first of each digit is taken at least half of the time
 PHONEMES = (("zˈɪɹO", "zˈiɹO", "zˈɪəɹQ", "zˈɛɹO", "zˈiɾo", "zˈiɾO", "sˈiɹO", "sˈiɾo"), ("wˈʌn", "wˈɑn", "wˈɒn"), ("tˈu", "tˈuː"), ("θɹˈi", "tɹˈi", "fɹˈi", "θɾˈi", "tɾˈi", "dɾˈi", "tɾˈiː", "ðɾˈi"),
             ("fˈɔɹ", "fˈɔː", "fˈOɹ"), ("fˈIv", "fˈIf"), ("sˈɪks", "sˈiks"), ("sˈɛvən", "sˈɛvᵊn", "sˈɛbən"), ("ˈAt", "ˈAɾ"), ("nˈIn",))
 

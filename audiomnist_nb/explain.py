@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from tqdm import tqdm
 
-from .config import InputError, nearest
+from .config import FeatureConfig, InputError, nearest
 from .features import FeatureExtractor, drawing, fix_length
 from .models import CNN, FCNN, AudioNet, Network, PlainCNN, ResidualBlock, ResNet, TrainedModel, log_probabilities
 
@@ -29,19 +29,21 @@ def _captum():
     return captum.attr
 
 # %% ../nbs/03_explain.ipynb #7b4b218b
-def _silence(z: torch.Tensor) -> torch.Tensor:
+def _silence(z: torch.Tensor, features: FeatureConfig | None) -> torch.Tensor:
     "The baseline of integrated gradients: each recording's lowest value for a spectrogram, else zeros"
-    return torch.zeros_like(z) if z.ndim < 3 else z.amin(tuple(range(1, z.ndim)), keepdim=True).expand_as(z)
+    spectrogram = features and features.feature in ("mel", "log_mel") and not features.deltas and z.ndim > 2
+    return z.amin((1, 2), keepdim=True).expand_as(z) if spectrogram else torch.zeros_like(z)
 
 # %% ../nbs/03_explain.ipynb #bb23b5f0
 def integrated_gradients(
     network: Network,       # any
     z: torch.Tensor,        # (n, *shape) normalised features
     digits: torch.Tensor,   # (n,) whose logits
+    features: FeatureConfig = None,   # how they were made; none: silence is zeros
     steps: int = 32,        # points on the path
 ) -> torch.Tensor:          # (n, *shape); summing to the logit's change from silence, with 32 steps nearly
     "Gradients summed on the straight path from silence to the recording (Sundararajan et al., ICML 2017)."
-    return _captum().IntegratedGradients(network.eval().logits).attribute(z, _silence(z), digits, n_steps=steps, internal_batch_size=256).detach()
+    return _captum().IntegratedGradients(network.eval().logits).attribute(z, _silence(z, features), digits, n_steps=steps, internal_batch_size=256).detach()
 
 # %% ../nbs/03_explain.ipynb #7df9cdac
 def _last_map(network: Network, z: torch.Tensor) -> nn.Module:
@@ -138,8 +140,9 @@ def relevance_of(
     with torch.no_grad():
         z = network.cmvn(torch.from_numpy(x))
         digits = log_probabilities(network, torch.from_numpy(x)).argmax(1) if digits is None else torch.as_tensor(digits)
+    more = dict(features=trained.features) if method == "integrated_gradients" else {}
     chunks = tqdm(range(0, len(z), 64), method, delay=2)
-    return torch.cat([METHODS[method](network, z[i:i + 64], digits[i:i + 64]) for i in chunks]).numpy().astype(np.float32)
+    return torch.cat([METHODS[method](network, z[i:i + 64], digits[i:i + 64], **more) for i in chunks]).numpy().astype(np.float32)
 
 # %% ../nbs/03_explain.ipynb #b5c9a637
 def plot_relevance(

@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['ROLES', 'check_folds', 'write_folds', 'read_folds', 'Fold', 'folds_of', 'matching', 'rows_digest', 'split_rows',
-           'short_paths', 'split_table', 'make_optimizer', 'draw_rows', 'product_type', 'rounded_products', 'team',
-           'rank', 'SharedBatchNorm', 'Trainer', 'save_checkpoint', 'load_checkpoint', 'evaluate', 'fit',
+           'short_paths', 'split_table', 'make_optimizer', 'draw_rows', 'product_type', 'rounded_products', 'can_round',
+           'team', 'rank', 'SharedBatchNorm', 'Trainer', 'save_checkpoint', 'load_checkpoint', 'evaluate', 'fit',
            'plot_history', 'Run', 'train', 'warn_of_another']
 
 # %% ../nbs/02_train.ipynb #a0a68dd7
 import contextlib, hashlib, json, os, shutil, time, warnings
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from inspect import signature
 from pathlib import Path
 
@@ -231,11 +232,17 @@ def product_type(
 
 @contextlib.contextmanager
 def rounded_products():
-    "A block in which a CPU rounds to bfloat16 what it multiplies, as it goes; other threads' products too."
+    "A block in which a CPU may round to bfloat16 what it multiplies, as it goes (`can_round`); other threads' products too."
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
     try: yield
     finally: torch.set_float32_matmul_precision(before)
+
+@cache
+def can_round() -> bool:
+    "Whether this processor rounds in `rounded_products`; if not, the products there are float32's, by oneDNN."
+    a = torch.rand(64, 64, generator=torch.Generator().manual_seed(0))
+    with rounded_products(): return not torch.allclose(a @ a, (a.double() @ a.double()).float(), atol=1e-4)
 
 # %% ../nbs/02_train.ipynb #6eb741b1
 def team():   # an `accelerate.Accelerator`; None for a process alone
@@ -313,7 +320,8 @@ class Trainer:
         self.rng, self.step = torch.Generator().manual_seed(config.seed), 0
         self.own_rng = torch.Generator() if self.team else self.rng   # draws for this process's recordings
         self.products = product_type(config.amp if config.optimizer.type != "LBFGS" else False, self.device)   # a scaled step can't be repeated
-        self.rounds = self.products is torch.bfloat16 and self.device.type == "cpu" and isinstance(network, FCNN)   # instead of converting
+        self.rounds = self.device.type == "cpu" and isinstance(network, FCNN) and can_round() == (self.products is torch.bfloat16)
+        self.converts = self.products is not torch.float32 and not (self.rounds and can_round())
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.products is torch.float16)
 
     def _add_outliers(self, train: Dataset) -> None:
@@ -333,7 +341,7 @@ class Trainer:
     def _warn_of_old_average(self) -> None:
         "An average over more steps than the run has is still what it began with"
         steps = self.config.epochs*self.steps
-        if not rank() and (old := self.config.averaging**steps) > 0.1: logger.warning("averaging: %s: after %d steps, %.0f %% of the average is the network as it was after the first; lower it, or train longer", self.config.averaging, steps, 100*old)
+        if not rank() and (old := self.config.averaging**(steps - 1)) > 0.1: logger.warning("averaging: %s: after %d steps, %.0f %% of the average is the network as it was after the first; lower it, or train longer", self.config.averaging, steps, 100*old)
 
     def _make_scheduler(self):
         c = self.config.scheduler
@@ -378,7 +386,7 @@ class Trainer:
         def loss_of_batch():
             nonlocal logs
             self.optimizer.zero_grad()
-            with contextlib.nullcontext() if self.rounds or self.products is torch.float32 else torch.autocast(self.device.type, self.products): answers = self.forward(x).float()
+            with torch.autocast(self.device.type, self.products) if self.converts else contextlib.nullcontext(): answers = self.forward(x).float()
             if logs is None: logs = answers   # LBFGS asks several times, and returns the first loss
             loss = (nn.functional.nll_loss(answers, y) if wanted is y else -(wanted*answers).sum(1).mean())*share
             self.scaler.scale(loss).backward()

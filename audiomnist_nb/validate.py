@@ -97,12 +97,13 @@ def takes(
     k: int = 5,         # number of folds
     seed: int = 42,     # of the dealing
 ) -> pd.DataFrame:      # columns path (file names, or whole paths where names repeat), fold, role
-    "K folds of recordings, each with all speakers and digits: one part tests, the next chooses the epoch."
+    "K folds of recordings, each with all speakers and digits (if there are k speakers, or takes, or more): one part tests, the next chooses the epoch."
     if dataset.speaker is None or dataset.path is None: raise InputError("a split by takes needs a dataset that knows its speakers and paths")
     own = dataset.own   # copies and repetitions go where their recordings go
     if not 3 <= k <= len(own): raise InputError(f"folds: {k} given; expected 3 to {len(own)}, the number of recordings")
-    part = np.empty(len(own), int)
-    part[np.lexsort((np.random.default_rng(seed).random(len(own)), dataset.y[own], dataset.speaker[own]))] = np.arange(len(own)) % k
+    cards = pd.DataFrame(dict(speaker=pd.factorize(dataset.speaker[own], sort=True)[0], digit=dataset.y[own]))
+    cards = cards.sample(frac=1, random_state=seed).sort_values(["speaker", "digit"], kind="stable")
+    part = ((cards.groupby("speaker").cumcount() + cards.speaker) % k).sort_index()   # each speaker's are dealt from another fold on, or all would be tested on the same digits
     role = lambda fold, p: {fold: "test", (fold + 1) % k: "valid"}.get(p, "train")
     return pd.DataFrame([(name, str(fold), role(fold, p)) for fold in range(k) for name, p in zip(short_paths(dataset)[own], part)], columns=["path", "fold", "role"], dtype=str)
 
@@ -184,7 +185,7 @@ def relabel(
     if target == "speaker": values = dataset.speaker
     else:
         genders = genders if genders is not None else {name: about["gender"] for name, about in dataset.made.get("speakers", {}).items()} or read_genders()
-        if unknown := [name for name in np.unique(dataset.speaker) if name not in genders]:
+        if unknown := [name for name in np.unique(dataset.speaker) if genders.get(name) not in ("female", "male")]:
             raise InputError(f"target: gender: nothing says whether {unknown[0]} is female or male; give a table of speakers (genders)")
         values = np.array([genders[name] for name in dataset.speaker])
     names, y = np.unique(values, return_inverse=True)

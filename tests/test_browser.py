@@ -408,11 +408,11 @@ def test_every_slider_redraws(lab, launch, keep, noted_minute):
 def test_a_cell_plays_and_a_tick_is_noted(lab, launch, keep):
     page = launch()
     run_notebook(page, lab, "cells.ipynb", [LISTEN, "curves = LiveCurves()\ncurves", """
-run = train(extract(recordings, FeatureConfig(n_mfcc=20, padding=80)), load_train_config(name="listen", model="CNN", lr=1e-3, epochs=8, earlystop=False, device="cpu"), on_epoch=curves)
+run = train(extract(recordings, FeatureConfig(n_mfcc=20, padding=80)), load_train_config(name="listen", model="CNN", lr=1e-3, epochs=6, earlystop=False, device="cpu"), on_epoch=curves)
 predictions = Recogniser(run.trained).predict(recordings)
 confusion(predictions)""", "mistakes(predictions, 5, 'corrections.csv')"])
     curves, matrix, mistakes = (page.locator(".jp-CodeCell").nth(i) for i in (1, 2, 3))
-    curves.get_by_text("epoch 8: validation accuracy").wait_for()
+    curves.get_by_text("epoch 6: validation accuracy").wait_for()
     keep(curves.locator(".jp-OutputArea-output").first, "curves")
     matrix.locator("button", has_text="1").first.click()
     matrix.locator("audio").first.wait_for(state="attached")
