@@ -1,26 +1,15 @@
 "Everything comes from settings.ini; each NAME_requirements there becomes the extra NAME."
-import shlex, shutil
+import shlex
 from configparser import ConfigParser
 from pathlib import Path
 
 import setuptools
-from setuptools.command.build_py import build_py
 
 config = ConfigParser(delimiters=["="])
 config.read("settings.ini", encoding="utf-8")
 cfg = config["DEFAULT"]
 requirements = lambda key: shlex.split(cfg[key])
 extras = {key.removesuffix("_requirements"): requirements(key) for key in cfg if key.endswith("_requirements")}
-
-
-class WithRecipes(build_py):
-    "An installed package has no config/ above it, so it brings a copy"
-    def run(self):
-        super().run()
-        if self.editable_mode: return
-        recipes = Path(self.build_lib)/"audiomnist_nb/recipes"
-        shutil.rmtree(recipes, ignore_errors=True)   # of an earlier build
-        shutil.copytree("config", recipes)
 
 
 setuptools.setup(
@@ -36,9 +25,9 @@ setuptools.setup(
     keywords=cfg["keywords"],
     classifiers=["Development Status :: 3 - Alpha", "Intended Audience :: Science/Research",
                  "Natural Language :: English", "Programming Language :: Python :: 3"],
-    packages=setuptools.find_packages(include=["audiomnist_nb*"]),
-    cmdclass=dict(build_py=WithRecipes),
-    package_data={"audiomnist_nb": ["default_model/*", "web/*"]},
+    packages=["audiomnist_nb", "audiomnist_nb.recipes"],
+    package_dir={"audiomnist_nb.recipes": "config"},   # an installed package has no config/ above it
+    package_data={"audiomnist_nb": ["default_model/*", "web/*"], "audiomnist_nb.recipes": ["*/*", "*/*/*"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=requirements("requirements"),
     extras_require=extras,

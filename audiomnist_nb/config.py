@@ -389,7 +389,7 @@ def torch_scheduler(
     "The PyTorch scheduler of that name, and those it is made of."
     if "schedulers" in params:
         if not isinstance(params["schedulers"], list): raise ValueError("schedulers: expected a list, of each its type and params")
-        inner = [settings_from(_InnerScheduler, dict(type=one) if isinstance(one, str) else one) for one in params["schedulers"]]
+        inner = [settings_from(_InnerScheduler, one) for one in params["schedulers"]]
         params = params | dict(schedulers=[torch_scheduler(one.type, one.params, optimizer) for one in inner])
     return torch_class("scheduler", name)(optimizer=optimizer, **params)
 

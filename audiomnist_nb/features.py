@@ -194,7 +194,7 @@ def trim_silence(
     total = np.concatenate([[0], padded.cumsum()])
     starts = np.arange(0, len(padded) - n_fft + 1, hop_length)
     power = (total[starts + n_fft] - total[starts])/n_fft
-    loud = np.flatnonzero(power > max(power.max()*10**(-top_db/10), 1e-10)) if len(power) else []
+    loud = np.flatnonzero(power > max(power.max()*10**(-top_db/10), 1e-10))
     word = waveform[loud[0]*hop_length:(loud[-1] + 1)*hop_length] if len(loud) else waveform
     return word if len(word) else waveform[-hop_length:]   # a click at the very end
 
@@ -857,6 +857,7 @@ def extract(
     empty = int((extractor.mel == 0).all(1).sum())
     if empty and config.feature != "waveform":
         logger.warning("%d of %d mel bands are narrower than the step between frequencies and stay empty; set a larger n_fft or fewer n_mels", empty, config.n_mels)
+    if config.feature != "mfcc" and config.n_mfcc != FeatureConfig.model_fields["n_mfcc"].default: logger.warning("n_mfcc: %d changes nothing with feature: %s", config.n_mfcc, config.feature)
     x, kept, wrong = extract_features(recordings, extractor, jobs, strict, cache)
     text = lambda values: np.array([str(v) for v in values])
     made, about = provenance(), getattr(recordings, "speakers", None)

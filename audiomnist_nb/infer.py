@@ -23,12 +23,6 @@ from .models import TrainedModel, load, log_probabilities
 from .reject import score_of, tempered
 
 # %% ../nbs/03_infer.ipynb #6dbcc741
-def _folder_of(recordings: list[Recording]) -> str:
-    "The folder that all of them are in"
-    folders = [r.path.absolute().parent for r in recordings]
-    try: return os.path.commonpath(folders)
-    except ValueError: return str(folders[0])   # on several drives
-
 @dataclass
 class Predictions:
     "What a model answered, recording by recording."
@@ -105,7 +99,7 @@ class Predictions:
     ) -> Path:                # the folder
         "Write predictions.csv and metrics.json, and cm.png where digits are known, into a report folder."
         folder = Path(folder)
-        asked = show_path(_folder_of(self.recordings))
+        asked = show_path(os.path.commonpath([r.path.absolute().parent for r in self.recordings]))
         try: before = json.loads((folder/"metrics.json").read_text(encoding="utf-8")); where, count = before.get("folder", asked), int(before["recordings"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError): where, count = asked, 0   # none, or none that says so
         if where != asked or count > len(self.recordings): logger.warning("%s: the report on %d recordings of %s is replaced by one on %d of %s", show_path(folder), count, where, len(self.recordings), asked)

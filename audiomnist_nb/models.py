@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['Network', 'FCNN', 'n_parameters', 'CNN', 'AudioNet', 'SubSpectralNorm', 'BroadcastBlock', 'BCResNet', 'PlainCNN',
-           'ResidualBlock', 'ResNet', 'CRNN', 'pick_device', 'seeded', 'frequency_warps', 'pace_warps', 'build',
-           'summary', 'batches', 'log_probabilities', 'TrainedModel', 'stored', 'save', 'load']
+           'ResidualBlock', 'ResNet', 'CRNN', 'pick_device', 'seeded', 'build', 'summary', 'batches',
+           'log_probabilities', 'TrainedModel', 'stored', 'save', 'load']
 
 # %% ../nbs/01_models.ipynb #2b04608b
 import contextlib, hashlib, json
 from dataclasses import dataclass, field
+from inspect import signature
 from math import log, prod
 from pathlib import Path
 
@@ -271,7 +272,7 @@ def pick_device(
 def seeded(
     seed: int,   # of torch's generators, inside the block
 ):
-    "Run a block with torch's random numbers seeded and on a GPU only algorithms that repeat themselves, and leave both outside as they were; both are the process's, so not in several threads at once."
+    "Run a block with torch seeded, and on a GPU only algorithms that repeat themselves; both belong to the process, so not in several threads at once."
     before = torch.backends.cudnn.deterministic
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
@@ -280,26 +281,14 @@ def seeded(
         finally: torch.backends.cudnn.deterministic = before
 
 # %% ../nbs/01_models.ipynb #5d02b9e4
-def frequency_warps(
-    factors: torch.Tensor,     # (n,) on all frequencies: above 1 for a shorter vocal tract
-    features: FeatureConfig,   # log-mel spectrograms: their bands
-) -> torch.Tensor:             # (n, n_mels, n_mels)
-    "The matrices that give a spectrogram of bands with all frequencies scaled, by linear interpolation; what lies beyond the outer bands is taken for as loud as they."
-    return _interpolation(warped_bands(factors, features))
-
-def pace_warps(
-    factors: torch.Tensor,   # (n,) on the pace: above 1 for faster
-    n_frames: int,           # of a spectrogram
-) -> torch.Tensor:           # (n, n_frames, n_frames)
-    "The matrices whose product with a spectrogram, to their left, is that spectrogram at another pace, its middle in place, in the same way."
-    middle = (n_frames - 1)/2
-    return _interpolation(middle + (torch.arange(n_frames) - middle)*factors[:, None]).mT
-
-def _interpolation(heard):   # (n, size) where each value stood -> (n, size, size)
+def _interpolation(heard: torch.Tensor) -> torch.Tensor:
+    "Matrices (n, size, size) that move the bands of a spectrogram: where each stood, (n, size), by linear interpolation; beyond the outer bands it is as loud as they are"
     size = heard.shape[1]
     return (1 - (heard.clamp(0, size - 1)[:, :, None] - torch.arange(size)).abs()).clamp(min=0)
 
 # %% ../nbs/01_models.ipynb #25384072
+_KINDS = {kind.__name__: kind for kind in (FCNN, CNN, AudioNet, BCResNet, PlainCNN, ResNet, CRNN)}
+
 def build(
     config: ModelConfig,             # type, sizes, activation
     input_shape: tuple[int, ...],    # of one recording's features
@@ -307,22 +296,18 @@ def build(
     features: FeatureConfig = None,  # how the features are made: says which CMVN comes first
 ) -> Network:
     "The network that the settings describe; raises `InputError` if it can't hold the features."
-    layers, activation = config.layers, torch_class("activation", config.activation.type)(**config.activation.params)
+    layers, kind = config.layers, _KINDS[config.type]
     if config.type == "FCNN" and layers.input_size not in (None, prod(input_shape)):
         raise InputError(f"model.layers.input_size is {layers.input_size}, but a recording has {prod(input_shape)} values {tuple(input_shape)}; leave input_size out, or make the dataset with other feature settings")
-    with seeded(seed): network = dict(
-        FCNN=lambda: FCNN(input_shape, layers.hidden_sizes, layers.output_size, activation),
-        CNN=lambda: CNN(input_shape, layers.output_size),
-        AudioNet=lambda: AudioNet(input_shape, layers.output_size, activation),
-        BCResNet=lambda: BCResNet(input_shape, layers.output_size, config.width, config.dropout, activation),
-        PlainCNN=lambda: PlainCNN(input_shape, layers.output_size, config.width, config.dropout, activation),
-        ResNet=lambda: ResNet(input_shape, layers.output_size, config.width, config.dropout, activation),
-        CRNN=lambda: CRNN(input_shape, layers.output_size, config.width, config.dropout, activation))[config.type]()
+    known = dict(hidden_sizes=layers.hidden_sizes, output_size=layers.output_size, width=config.width, dropout=config.dropout,
+                 activation=torch_class("activation", config.activation.type)(**config.activation.params))
+    with seeded(seed): network = kind(input_shape, **{key: value for key, value in known.items() if key in signature(kind).parameters})
     if features and features.cmvn != "none": network.cmvn = CMVN(features)
     if config.views:
         need_features(features, "model.views", log_mel=True)
-        network.warps = frequency_warps(torch.tensor(config.views), features)
-        network.paces = pace_warps(torch.tensor(config.paces or [1]*len(config.views)), input_shape[-1])
+        middle, paces = (input_shape[-1] - 1)/2, torch.tensor(config.paces or [1]*len(config.views))
+        network.warps = _interpolation(warped_bands(torch.tensor(config.views), features))
+        network.paces = _interpolation(middle + (torch.arange(input_shape[-1]) - middle)*paces[:, None]).mT   # the middle stays in place
     return network
 
 # %% ../nbs/01_models.ipynb #6a00f680

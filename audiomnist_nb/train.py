@@ -51,7 +51,7 @@ def check_folds(
     for (name, fold), given in table[table.duplicated([who, "fold"], keep=False)].groupby([who, "fold"], sort=False).role:
         raise InputError(f"{source}: {who} {name} is listed {len(given)} times in fold {fold} ({', '.join(given)})")
     for fold, there in table.groupby("fold", sort=False).role:
-        if missing := [role for role in roles if role not in set(there)]: raise InputError(f"{source}: fold {fold} lacks the role {missing[0]}: nobody is left for it; a fold trains on some, is validated on others{' and tested on yet others' if 'test' in roles else ''}: more speakers are needed, or another number of folds")
+        if missing := [role for role in roles if role not in set(there)]: raise InputError(f"{source}: fold {fold} lacks the role {missing[0]}: nobody is left for it; add speakers, or take another number of folds")
         if fold.startswith(".") or {"/", "\\"} & set(fold): raise InputError(f"{source}: fold {fold!r} can't be the name of a folder")
     return table
 
@@ -209,7 +209,7 @@ def draw_rows(
     order: torch.Generator,   # draws
     n: int = None,            # how many; default: all
 ) -> torch.Tensor:            # (n,) row numbers
-    "The rows of an epoch: each recording once plus some of the outliers (the last rows, label -1); or drawn so that all digits (speakers) are equally likely, the outliers counting as one more."
+    "The rows of an epoch: each recording once and some of the outliers (the last rows, label -1), or drawn so that all digits (speakers) are equally likely, outliers counting as one more."
     if n is None: n = len(y)
     if balance == "none":
         recordings = int((y >= 0).sum())
