@@ -122,6 +122,7 @@ def microphone(
 ):                                   # an ipywidgets box
     "Speak; read the answer; file the recording under the digit that was said."
     recogniser, recorder = recogniser or Recogniser.load(), Recorder(note="press Record and say a digit")
+    recogniser.predict(np.zeros(24000, np.float32), 48000)   # the first answer takes longest; nobody waits for this one
     several = widgets.Checkbox(description="several digits in a row", indent=False)
     digit, name = widgets.Dropdown(options=[("?", None), *((str(d), d) for d in range(10))], description="it was a", layout=dict(width="11em")), widgets.Text(placeholder="your name", layout=dict(width="10em"))
     keep, filed = widgets.Button(description="save", disabled=True), widgets.HTML()
