@@ -1,5 +1,5 @@
 "Everything comes from settings.ini; each NAME_requirements there becomes the extra NAME."
-import shlex
+import shlex, shutil
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -11,6 +11,7 @@ cfg = config["DEFAULT"]
 requirements = lambda key: shlex.split(cfg[key])
 extras = {key.removesuffix("_requirements"): requirements(key) for key in cfg if key.endswith("_requirements")}
 
+shutil.rmtree("build/lib/audiomnist_nb/recipes", ignore_errors=True)   # of an earlier build
 
 setuptools.setup(
     name=cfg["lib_name"],

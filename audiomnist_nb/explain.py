@@ -31,16 +31,19 @@ def _captum():
 # %% ../nbs/03_explain.ipynb #7b4b218b
 def _silence(z: torch.Tensor, features: FeatureConfig | None) -> torch.Tensor:
     "The baseline of integrated gradients: each recording's lowest value for a spectrogram, else zeros"
-    spectrogram = features and features.feature in ("mel", "log_mel") and not features.deltas and z.ndim > 2
-    return z.amin((1, 2), keepdim=True).expand_as(z) if spectrogram else torch.zeros_like(z)
+    silence = torch.zeros_like(z)   # of MFCCs, what follows a recording
+    if features and features.feature in ("mel", "log_mel") and z.ndim > 2:
+        bands = z[:, :features.n_mels]   # differences over time come after
+        silence[:, :features.n_mels] = bands.amin((1, 2), keepdim=True)
+    return silence
 
 # %% ../nbs/03_explain.ipynb #bb23b5f0
 def integrated_gradients(
     network: Network,       # any
     z: torch.Tensor,        # (n, *shape) normalised features
     digits: torch.Tensor,   # (n,) whose logits
-    features: FeatureConfig = None,   # how they were made; none: silence is zeros
     steps: int = 32,        # points on the path
+    features: FeatureConfig = None,   # how they were made; none: silence is zeros
 ) -> torch.Tensor:          # (n, *shape); summing to the logit's change from silence, with 32 steps nearly
     "Gradients summed on the straight path from silence to the recording (Sundararajan et al., ICML 2017)."
     return _captum().IntegratedGradients(network.eval().logits).attribute(z, _silence(z, features), digits, n_steps=steps, internal_batch_size=256).detach()

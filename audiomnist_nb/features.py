@@ -194,7 +194,7 @@ def trim_silence(
     total = np.concatenate([[0], padded.cumsum()])
     starts = np.arange(0, len(padded) - n_fft + 1, hop_length)
     power = (total[starts + n_fft] - total[starts])/n_fft
-    loud = np.flatnonzero(power > max(power.max()*10**(-top_db/10), 1e-10))
+    loud = np.flatnonzero(power > max(power.max(initial=0)*10**(-top_db/10), 1e-10))
     word = waveform[loud[0]*hop_length:(loud[-1] + 1)*hop_length] if len(loud) else waveform
     return word if len(word) else waveform[-hop_length:]   # a click at the very end
 

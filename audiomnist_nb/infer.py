@@ -99,7 +99,9 @@ class Predictions:
     ) -> Path:                # the folder
         "Write predictions.csv and metrics.json, and cm.png where digits are known, into a report folder."
         folder = Path(folder)
-        asked = show_path(os.path.commonpath([r.path.absolute().parent for r in self.recordings]))
+        folders = [r.path.absolute().parent for r in self.recordings]
+        try: asked = show_path(os.path.commonpath(folders))
+        except ValueError: asked = show_path(folders[0])   # on several drives
         try: before = json.loads((folder/"metrics.json").read_text(encoding="utf-8")); where, count = before.get("folder", asked), int(before["recordings"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError): where, count = asked, 0   # none, or none that says so
         if where != asked or count > len(self.recordings): logger.warning("%s: the report on %d recordings of %s is replaced by one on %d of %s", show_path(folder), count, where, len(self.recordings), asked)

@@ -282,7 +282,7 @@ def seeded(
 
 # %% ../nbs/01_models.ipynb #5d02b9e4
 def _interpolation(heard: torch.Tensor) -> torch.Tensor:
-    "Matrices (n, size, size) that move the bands of a spectrogram: where each stood, (n, size), by linear interpolation; beyond the outer bands it is as loud as they are"
+    "Matrices (n, size, size) that move the bands or frames of a spectrogram, given where each stood, (n, size): linear interpolation, and beyond the outer ones as loud as they are"
     size = heard.shape[1]
     return (1 - (heard.clamp(0, size - 1)[:, :, None] - torch.arange(size)).abs()).clamp(min=0)
 

@@ -233,14 +233,16 @@ def product_type(
 @contextlib.contextmanager
 def rounded_products():
     "A block in which a CPU may round to bfloat16 what it multiplies, as it goes (`can_round`); other threads' products too."
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
+    here = getattr(torch.backends.mkldnn, "matmul", None)   # from PyTorch 2.9 on; its older switch is the GPU's as well
+    before = here.fp32_precision if here else torch.get_float32_matmul_precision()
+    def take(precision): setattr(here, "fp32_precision", precision) if here else torch.set_float32_matmul_precision(precision)
+    take("bf16" if here else "medium")
     try: yield
-    finally: torch.set_float32_matmul_precision(before)
+    finally: take(before)
 
 @cache
 def can_round() -> bool:
-    "Whether this processor rounds in `rounded_products`; if not, the products there are float32's, by oneDNN."
+    "Whether this processor rounds in `rounded_products`; if not, the products there are float32's, and with AVX-512 oneDNN makes them."
     a = torch.rand(64, 64, generator=torch.Generator().manual_seed(0))
     with rounded_products(): return not torch.allclose(a @ a, (a.double() @ a.double()).float(), atol=1e-4)
 
@@ -341,7 +343,7 @@ class Trainer:
     def _warn_of_old_average(self) -> None:
         "An average over more steps than the run has is still what it began with"
         steps = self.config.epochs*self.steps
-        if not rank() and (old := self.config.averaging**(steps - 1)) > 0.1: logger.warning("averaging: %s: after %d steps, %.0f %% of the average is the network as it was after the first; lower it, or train longer", self.config.averaging, steps, 100*old)
+        if self.config.averaging and not rank() and (old := self.config.averaging**(steps - 1)) > 0.1: logger.warning("averaging: %s: after %d steps, %.0f %% of the average is the network as it was after the first; lower it, or train longer", self.config.averaging, steps, 100*old)
 
     def _make_scheduler(self):
         c = self.config.scheduler

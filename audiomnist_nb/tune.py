@@ -402,8 +402,7 @@ def plot_study(
         figure.set_size_inches((10, 3) if what in ("slice", "parallel") else (6, 3))
         objective = study.user_attrs["about"]["objective"]
         told = {"Objective Value": objective, "Intermediate Value": objective, "Step": "epoch"}   # Optuna's words
-        for axis in figure.axes:
-            for text in (axis.xaxis.label, axis.yaxis.label): text.set_text(told.get(text.get_text(), text.get_text()))
+        for text in figure.findobj(lambda artist: hasattr(artist, "set_text")): text.set_text(told.get(text.get_text(), text.get_text()))
         if what != "parallel": figure.set_layout_engine("constrained")   # its axes lie on one another
     plt.close(figure)   # shown once, where it is returned
     return figure

@@ -90,13 +90,15 @@ def takes(
     k: int = 5,         # number of folds
     seed: int = 42,     # of the dealing
 ) -> pd.DataFrame:      # columns path (file names, or whole paths where names repeat), fold, role
-    "K folds of recordings, each with all speakers and digits (if there are k speakers, or takes, or more): one part tests, the next chooses the epoch."
+    "K folds of recordings, with all speakers and digits in each where there are takes enough: one part tests, the next chooses the epoch."
     if dataset.speaker is None or dataset.path is None: raise InputError("a split by takes needs a dataset that knows its speakers and paths")
     own = dataset.own   # copies and repetitions go where their recordings go
     if not 3 <= k <= len(own): raise InputError(f"folds: {k} given; expected 3 to {len(own)}, the number of recordings")
     cards = pd.DataFrame(dict(speaker=pd.factorize(dataset.speaker[own], sort=True)[0], digit=dataset.y[own]))
-    cards = cards.sample(frac=1, random_state=seed).sort_values(["speaker", "digit"], kind="stable")
-    part = ((cards.groupby("speaker").cumcount() + cards.speaker) % k).sort_index()   # each speaker's are dealt from another fold on, or all would be tested on the same digits
+    rng, cards = np.random.default_rng(seed), cards.sample(frac=1, random_state=seed)
+    first = sum(rng.permutation(cards[column].max() + 1)[cards[column]] for column in cards)   # each digit of each speaker is dealt from another fold on, or few takes would all lie in the same
+    part = ((cards.groupby(["speaker", "digit"]).cumcount() + first) % k).sort_index()
+    if part.nunique() < k: raise InputError(f"folds: {k} given; these recordings fill only {part.nunique()}")
     role = lambda fold, p: {fold: "test", (fold + 1) % k: "valid"}.get(p, "train")
     return pd.DataFrame([(name, str(fold), role(fold, p)) for fold in range(k) for name, p in zip(short_paths(dataset)[own], part)], columns=["path", "fold", "role"], dtype=str)
 

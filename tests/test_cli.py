@@ -39,6 +39,8 @@ def test_answers_do_without_what_only_training_needs():
 def test_help_names_every_command(run, tmp_path):
     code, out, _ = run("audiomnist", "--help", cwd=tmp_path)
     assert code == 0 and {command.name for command in app.registered_commands} <= set(out.split())
+    code, out, error = run("audiomnist", "synth", "--spekers", 2, cwd=tmp_path)
+    assert (code, out) == (2, "") and "--speakers" in error
 
 
 def test_training_leaves_a_model_and_a_report(work):
