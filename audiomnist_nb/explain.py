@@ -31,10 +31,9 @@ def _captum():
 # %% ../nbs/03_explain.ipynb #7b4b218b
 def _silence(z: torch.Tensor, features: FeatureConfig | None) -> torch.Tensor:
     "The baseline of integrated gradients: each recording's lowest value for a spectrogram, else zeros"
-    silence = torch.zeros_like(z)   # of MFCCs, what follows a recording
+    silence = torch.zeros_like(z)   # the lowest MFCC of all would be no sound
     if features and features.feature in ("mel", "log_mel") and z.ndim > 2:
-        bands = z[:, :features.n_mels]   # differences over time come after
-        silence[:, :features.n_mels] = bands.amin((1, 2), keepdim=True)
+        silence[:, :features.n_mels] = z[:, :features.n_mels].amin((1, 2), keepdim=True)   # differences over time come after
     return silence
 
 # %% ../nbs/03_explain.ipynb #bb23b5f0

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['ROLES', 'check_folds', 'write_folds', 'read_folds', 'Fold', 'folds_of', 'matching', 'rows_digest', 'split_rows',
            'short_paths', 'split_table', 'make_optimizer', 'draw_rows', 'product_type', 'rounded_products', 'can_round',
-           'team', 'rank', 'SharedBatchNorm', 'Trainer', 'save_checkpoint', 'load_checkpoint', 'evaluate', 'fit',
-           'plot_history', 'Run', 'train', 'warn_of_another']
+           'processes', 'team', 'rank', 'SharedBatchNorm', 'Trainer', 'save_checkpoint', 'load_checkpoint', 'evaluate',
+           'fit', 'plot_history', 'Run', 'train', 'warn_of_another']
 
 # %% ../nbs/02_train.ipynb #a0a68dd7
 import contextlib, hashlib, json, os, shutil, time, warnings
@@ -247,9 +247,13 @@ def can_round() -> bool:
     with rounded_products(): return not torch.allclose(a @ a, (a.double() @ a.double()).float(), atol=1e-4)
 
 # %% ../nbs/02_train.ipynb #6eb741b1
+def processes() -> int:
+    "How many processes train together; 1 alone."
+    return int(os.environ.get("WORLD_SIZE", 1))
+
 def team():   # an `accelerate.Accelerator`; None for a process alone
     "The processes that train together with this one."
-    if int(os.environ.get("WORLD_SIZE", 1)) < 2: return None
+    if processes() < 2: return None
     try: from accelerate import Accelerator
     except ImportError: raise InputError("several processes were started to train together, which needs pip install 'audiomnist_nb[cluster]'") from None
     return Accelerator(cpu=not torch.cuda.is_available())
@@ -257,7 +261,7 @@ def team():   # an `accelerate.Accelerator`; None for a process alone
 # %% ../nbs/02_train.ipynb #d54c4797
 def rank() -> int:
     "This process's number among those that train together; 0 alone."
-    return int(os.environ.get("RANK", 0)) if int(os.environ.get("WORLD_SIZE", 1)) > 1 else 0
+    return int(os.environ.get("RANK", 0)) if processes() > 1 else 0
 
 # %% ../nbs/02_train.ipynb #588bae78
 class _Sum(torch.autograd.Function):
@@ -322,7 +326,7 @@ class Trainer:
         self.rng, self.step = torch.Generator().manual_seed(config.seed), 0
         self.own_rng = torch.Generator() if self.team else self.rng   # draws for this process's recordings
         self.products = product_type(config.amp if config.optimizer.type != "LBFGS" else False, self.device)   # a scaled step can't be repeated
-        self.rounds = self.device.type == "cpu" and isinstance(network, FCNN) and can_round() == (self.products is torch.bfloat16)
+        self.rounds = self.device.type == "cpu" and isinstance(network, FCNN) and can_round() == (self.products is torch.bfloat16)   # or has oneDNN make them
         self.converts = self.products is not torch.float32 and not (self.rounds and can_round())
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.products is torch.float16)
 
@@ -628,7 +632,7 @@ def train(
     made = dict(training=config.model_dump(), data=dict(digest=dataset.digest, recordings=len(dataset), **dataset.made))
     metrics = dict(experiment=config.experiment, split=split, epoch=best, epochs_run=len(history),
                    **history.loc[best].drop("seconds").to_dict(), seconds_per_epoch=round(float(history.seconds.median()), 3),
-                   training_recordings=len(train_rows), validation_recordings=len(valid_rows), device=str(pick_device(config.device)), processes=int(os.environ.get("WORLD_SIZE", 1)))
+                   training_recordings=len(train_rows), validation_recordings=len(valid_rows), device=str(pick_device(config.device)), processes=processes())
     if dataset.speaker is not None:
         speakers = {side: sorted(map(str, np.unique(dataset.speaker[rows]))) for side, rows in (("training", train_rows), ("validation", valid_rows))}
         if not {*speakers["training"]} & {*speakers["validation"]}: metrics["validation_speakers"] = speakers["validation"]

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from .config import ALIASES, FeatureConfig, InputError, Settings, TrainConfig, at_home, end_with_parent, ending_workers, find_path, load_train_config, logger, nearest, need_features, read_yaml, replacing, settings_from
 from .corpora import Recording
 from .features import Dataset, FeatureExtractor, extract_features
-from .train import rows_digest, split_rows, train
+from .train import processes, rows_digest, split_rows, train
 
 # %% ../nbs/02_tune.ipynb #087b0404
 class Dimension(Settings):
@@ -319,7 +319,7 @@ def tune(
     jobs: int = 1,          # processes; -1: all cores; others, here or on other machines, may share the storage too
 ) -> optuna.Study:          # with `config.trials` trials; each process may add one more
     "Search; raises `InputError` if no trial could be finished."
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1: raise InputError("tune: processes that train together would mix their trials; start it without accelerate, with more jobs or several times on one storage")
+    if processes() > 1: raise InputError("tune: processes that train together would mix their trials; start it without accelerate, with more jobs or several times on one storage")
     check_features(config, dataset)
     jobs = effective_n_jobs(jobs)
     study = open_study(config, storage, dataset)

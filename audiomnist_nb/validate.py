@@ -8,7 +8,7 @@ __all__ = ['DIGIT_GROUPS', 'GENDER_GROUPS', 'WOMEN', 'PROTOCOLS', 'TARGETS', 'lo
            'plot_confusion', 'validate', 'validation_folder']
 
 # %% ../nbs/02_validate.ipynb #5adb815f
-import contextlib, io, json, logging, math, multiprocessing, os, time
+import contextlib, io, json, logging, math, multiprocessing, time
 from dataclasses import dataclass, replace
 from itertools import product
 from logging.handlers import BufferingHandler
@@ -26,7 +26,7 @@ from .config import InputError, TrainConfig, _set, changes, end_with_parent, end
 from .corpora import Recording
 from .features import Dataset, drawing, one_thread
 from .models import TrainedModel, build, log_probabilities, pick_device
-from .train import ROLES, Fold, check_folds, matching, rank, read_folds, rows_digest, short_paths, train
+from .train import ROLES, Fold, check_folds, matching, processes, rank, read_folds, rows_digest, short_paths, train
 
 # %% ../nbs/02_validate.ipynb #4b52ff4b
 def _folds_around(ring: list[str], groups: dict[str, list[str]], eval_split: float, valid: list[str]) -> pd.DataFrame:
@@ -422,7 +422,7 @@ def validate(
     if conditions: _check_recordings(dataset, folds, target)
     if adapt and target != "digit": raise InputError(f"adapt: a speaker's recordings are of all digits, but not of all of target: {target}")
     if adapt: batch_norms(build(config.model, dataset.x.shape[1:], features=dataset.config))
-    if effective_n_jobs(jobs) > 1 and int(os.environ.get("WORLD_SIZE", 1)) > 1: raise InputError("jobs: folds side by side would be trained into one another by processes that train together; start it without accelerate, or with one job")
+    if effective_n_jobs(jobs) > 1 and processes() > 1: raise InputError("jobs: folds side by side would be trained into one another by processes that train together; start it without accelerate, or with one job")
     if wrong := [seed for seed in seeds if not str(seed).isdecimal() or int(seed) >= 2**32]: raise InputError(f"seeds: {wrong[0]!r} given; expected whole numbers from 0 on, below 2**32")
     for fold in folds: _check_fold(fold, labelled, classes, target)
     for setting, usual in (("eval_speakers", None), ("split", "speaker"), ("fold", None)):
